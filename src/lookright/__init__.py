@@ -1,0 +1,1 @@
+"""lookright trains image classifiers to look at the right place."""

@@ -1,0 +1,109 @@
+"""Every option of a run, with its default and the reason for it. The command line and YAML are made from these.
+
+Nothing here imports torch, so that `lookright --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+Format = Literal["folders", "coco", "voc", "labelme", "res"]
+Method = Literal["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
+ImputerName = Literal["s1", "s2", "d1", "d2"]
+TrainScope = Literal["all", "last-stage", "head"]
+BestRule = Literal["performance", "reasonability", "both", "last"]
+Precision = Literal["32", "bf16", "fp16"]
+
+
+def option(default: Any, help: str) -> Any:
+    """Declare a dataclass field with the help text that the command line shows."""
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to read: photos, class labels, annotations, splits."""
+
+    data: Path | None = option(
+        None, "folder with images/<class>/ and, where there are any, masks/, negatives/ and split.csv"
+    )
+    annotations: Path | None = option(
+        None, "file or folder of annotations in --format (default: the masks in DATA)"
+    )
+    format: Format = option("folders", "how the annotations are written")
+    positive_categories: list[str] = option(
+        [], "coco, voc, labelme: categories that mean 'look here' (default: all but the negative ones)"
+    )
+    negative_categories: list[str] = option([], "coco, voc, labelme: categories that mean 'not here'")
+    image_size: int = option(
+        224, "images are resized to a square of this many pixels (not cropped: no mark is lost)"
+    )
+    annotated_per_class: int | None = option(
+        None, "use the annotations of N training images per class, chosen by --seed (default: all)"
+    )
+    train_per_class: int | None = option(
+        None, "train on N images per class, chosen by --seed (default: all)"
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(DataConfig):
+    """One training run."""
+
+    out: Path | None = option(None, "run folder to write; it must not exist yet")
+
+    method: Method = option("res-g", "how explanations are supervised ('lookright methods' explains each)")
+    imputer: ImputerName = option("s1", "res-l: the learned imputer that completes annotations")
+    explanation_weight: float = option(1.0, "weight of the explanation loss beside the cross-entropy")
+    slack: float = option(0.1, "res: tolerance for inaccurate boundaries; 0 switches it off")
+    threshold: float | None = option(
+        None, "res: a fixed threshold on the explanation (default: the adaptive one)"
+    )
+    impute: bool = option(True, "res: complete incomplete annotations; false compares with them as drawn")
+    regularizer: float = option(0.0, "res-l: weight that keeps the imputed annotation near the drawn one")
+    stop_gradient: bool = option(False, "res-l: let the imputer see the explanation as fixed (no chasing)")
+    outside: Literal["complement", "negative"] = option(
+        "complement", "evidence: where no evidence may be, if nothing negative was marked"
+    )
+    overlap: float = option(0.0, "evidence: weight of the soft IoU added to it; 0 leaves it out")
+    second_order: bool = option(
+        True, "let the explanation loss reach the weights above the target layer; false is the published RES"
+    )
+    target_layer: str | None = option(None, "name of the layer to explain (default: found by itself)")
+
+    backbone: str = option(
+        "tf_efficientnet_lite0", "timm name, torchvision:NAME, small_cnn, or module:function of your own"
+    )
+    weights: str = option("bundled", "none, bundled (EfficientNet-Lite0, extra 'weights'), imagenet, or a FILE")
+    start: Path | None = option(None, "start from a classifier you have: a weights FILE or a RUN")
+    train: TrainScope = option("last-stage", "which part of the network learns")
+
+    epochs: int = option(30, "passes over the training images")
+    batch_size: int = option(20, "images per step and device")
+    accumulate: int = option(1, "steps whose gradients are added up before the weights move")
+    optimizer: Literal["adamw", "adam"] = option("adamw", "optimizer")
+    lr: float = option(1e-3, "peak learning rate")
+    weight_decay: float = option(1e-4, "weight decay")
+    schedule: Literal["cosine", "constant"] = option("cosine", "learning rate over the run")
+    warmup: float = option(0.05, "share of the steps in which the learning rate rises from 0")
+    flip: bool = option(True, "mirror images (and their annotations) at random")
+    best: BestRule = option(
+        "performance", "which epoch is kept, measured on the validation images: balanced accuracy, IoU, their mean"
+    )
+    patience: int | None = option(None, "stop after N epochs without a better one (default: never)")
+    seed: int = option(0, "same seed, same machine: same run")
+    precision: Precision = option("32", "arithmetic of the network; losses are always float32")
+    devices: int = option(1, "processes to train with, one per GPU (on CPU: gloo)")
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train")
+    workers: int = option(0, "processes that load images")
+    tensorboard: bool = option(False, "also log to RUN/tensorboard (extra 'tensorboard')")
+    resume: bool = option(False, "continue the run in --out where it stopped")
+
+
+def describe(config: type) -> dict[str, str]:
+    """Option name -> help text of a configuration class."""
+    return {f.name: f.metadata["help"] for f in fields(config)}
