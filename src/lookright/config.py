@@ -65,7 +65,12 @@ class TrainConfig(DataConfig):
     )
     impute: bool = option(True, "res: complete incomplete annotations; false compares with them as drawn")
     regularizer: float = option(0.0, "res-l: weight that keeps the imputed annotation near the drawn one")
-    stop_gradient: bool = option(False, "res-l: let the imputer see the explanation as fixed (no chasing)")
+    published_init: bool = option(False, "res-l: initialise the imputer as the published code does")
+    per_image: bool = option(False, "res: threshold and slack image by image, not over the batch")
+    resize: Literal["area", "nearest"] = option(
+        "area", "how marks reach the explanation's grid: thin ones survive, or as the published code does"
+    )
+    stop_gradient: bool = option(False, "res-l: the imputer does not chase the explanation; it learns from --regularizer alone")
     outside: Literal["complement", "negative"] = option(
         "complement", "evidence: where no evidence may be, if nothing negative was marked"
     )

@@ -1,0 +1,48 @@
+"""Operations that PyTorch differentiates only once, replaced by equal ones that it differentiates twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+
+def _hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
+    return F.relu6(x + 3) / 6
+
+
+class _Replace(TorchFunctionMode):
+    _equal: dict[Callable[..., Any], Callable[..., Any]] = {  # noqa: RUF012 (a constant, never changed)
+        F.hardsigmoid: _hardsigmoid,
+        torch._C._nn.hardsigmoid: _hardsigmoid,
+        torch._C._nn.hardsigmoid_: _hardsigmoid,
+    }
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return self._equal.get(func, func)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def twice_differentiable() -> Iterator[None]:
+    """Within this context, hardsigmoid and fused attention have second derivatives.
+
+    `hardsigmoid` has no double backward, nor have the fused attention kernels; relu6(x + 3) / 6 and the
+    plain ("math") attention kernel compute the same and have.
+
+    Example:
+        >>> x = torch.zeros(1, requires_grad=True)
+        >>> with twice_differentiable():
+        ...     (slope,) = torch.autograd.grad(F.hardsigmoid(x) ** 2, x, create_graph=True)
+        >>> torch.autograd.grad(slope, x)[0]  # 2 / 36
+        tensor([0.0556])
+    """
+    with sdpa_kernel(SDPBackend.MATH), _Replace():
+        yield

@@ -1,0 +1,43 @@
+"""Explanation losses: see `base.ExplanationLoss` for the contract, `methods.METHODS` for the table."""
+
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.imputers import (
+    AsDrawn,
+    GaussianImputer,
+    Imputer,
+    LearnedImputer,
+    deep_imputer,
+    shallow_imputer,
+)
+from lookright.losses.methods import METHODS, MethodInfo, build_objective
+from lookright.losses.objective import Objective, ObjectiveResult, Term
+from lookright.losses.outside import Evidence, Outside
+from lookright.losses.overlap import SoftIoU
+from lookright.losses.pointwise import GRADIA, HAICS
+from lookright.losses.res import RES
+from lookright.losses.threshold import adaptive_threshold
+
+__all__ = [
+    "GRADIA",
+    "HAICS",
+    "METHODS",
+    "RES",
+    "AsDrawn",
+    "Evidence",
+    "ExplanationLoss",
+    "GaussianImputer",
+    "Imputer",
+    "LearnedImputer",
+    "LossInputs",
+    "LossResult",
+    "MethodInfo",
+    "Objective",
+    "ObjectiveResult",
+    "Outside",
+    "SoftIoU",
+    "Term",
+    "adaptive_threshold",
+    "build_objective",
+    "deep_imputer",
+    "shallow_imputer",
+]

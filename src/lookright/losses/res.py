@@ -1,0 +1,133 @@
+"""RES: a robust objective for guiding explanations with human annotations (Gao et al., KDD 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lookright.errors import ConfigError
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.imputers import GaussianImputer, Imputer
+from lookright.losses.reduce import gather_cells, global_mean, global_sum
+from lookright.losses.threshold import adaptive_threshold
+
+SHARPNESS = 5.0
+"""Steepness of the tanh that stands in for the step at the threshold."""
+
+
+class RES(ExplanationLoss):
+    r"""The RES objective (Gao et al., "RES: A Robust Framework for Guiding Visual Explanation", KDD 2022).
+
+        L   = relu(eff(M, F) - eta) + mean |M - g(F+)| + reg * MSE(g(F+), F+)
+        eff = sum_{F != 0} |tanh(5 (M - alpha)) - F| / #{F != 0}
+
+    Three parts answer three problems of human annotations, each with its own switch:
+
+    * *inaccurate boundary*: the slack eta forgives a small disagreement (`slack=0` switches it off);
+    * *incomplete region*: the imputer g completes what was drawn (`imputer=AsDrawn()` switches it off);
+    * *inconsistent distribution*: the adaptive threshold alpha cuts the continuous map where it agrees best
+      with the binary marks (`threshold=0.5`, or any number, fixes it).
+
+    RES-G has the fixed `GaussianImputer`, RES-L a learned one (`shallow_imputer`, `deep_imputer`). eff and
+    alpha are taken over the marked cells of all annotated images of the batch (over all processes);
+    `per_image=True` takes them image by image, and the mean of the hinges. Unmarked cells do not enter eff;
+    they do enter |M - g(F+)|, by definition, as do images with only negative marks.
+
+    Args:
+        imputer: g
+        slack: eta >= 0, in units of eff, which lies in [0, 2]
+        threshold: None for the adaptive alpha, or a fixed one in [0, 1]
+        regularizer: reg >= 0; keeps a learned g near F+
+        stop_gradient: g is a fixed target of the map and learns from the regulariser alone, so that it
+            cannot chase the map
+        per_image: solve alpha, and apply the slack, per image
+
+    Shapes:
+        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Raises:
+        ConfigError: an option out of its range.
+
+    Example:
+        >>> annotation = torch.tensor([[[[1.0, -1.0], [0.0, 0.0]]]])
+        >>> good, bad = torch.tensor([[[[1.0, 0.0], [0.5, 0.0]]]]), torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]])
+        >>> bool(RES()(good, annotation) < RES()(bad, annotation))
+        True
+    """
+
+    paper = "RES: Gao et al., KDD 2022"
+    uses = "positive, negative"
+    pools = True
+
+    def __init__(
+        self,
+        imputer: Imputer | None = None,
+        *,
+        slack: float = 0.1,
+        threshold: float | None = None,
+        regularizer: float = 0.0,
+        stop_gradient: bool = False,
+        per_image: bool = False,
+    ) -> None:
+        super().__init__()
+        if slack < 0:
+            raise ConfigError(f"slack: got {slack}, need 0 or more")
+        if regularizer < 0:
+            raise ConfigError(f"regularizer: got {regularizer}, need 0 or more")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"threshold: got {threshold}, need a number in [0, 1], or None for the adaptive one")
+        self.imputer = GaussianImputer() if imputer is None else imputer
+        self.slack = slack
+        self.threshold = threshold
+        self.regularizer = regularizer
+        self.stop_gradient = stop_gradient
+        self.per_image = per_image
+
+    def compute(self, inputs: LossInputs) -> LossResult:
+        """Add the three parts."""
+        explanation, annotation = inputs.explanation, inputs.annotation
+        positive = annotation.clamp(min=0)
+        imputed = self.imputer(positive, inputs.full_annotation.clamp(min=0), inputs.image)
+        target = imputed.detach() if self.stop_gradient else imputed
+
+        alpha = self.alpha(explanation, annotation)
+        disagreement = self._disagreement(explanation, annotation, alpha, inputs.annotated)
+        imputation = global_mean((explanation - target).abs().mean(dim=(1, 2, 3)), inputs.annotated)
+        drift = global_mean((imputed - positive).square().mean(dim=(1, 2, 3)), inputs.annotated)
+
+        value = disagreement + imputation
+        if self.regularizer:
+            value = value + self.regularizer * drift
+        facts = {
+            "alpha": alpha.mean(),
+            "disagreement": disagreement.detach(),
+            "imputation": imputation.detach(),
+            "imputer_drift": drift.detach(),
+        }
+        return LossResult(value, facts)
+
+    def alpha(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        """Give the threshold: (1,) for the batch, (B,) with `per_image`; without gradient.
+
+        Args:
+            explanation: (B, 1, h, w)
+            annotation: (B, 1, h, w) on the same grid, zero where an image is not annotated
+        """
+        rows = explanation.shape[0] if self.per_image else 1
+        if self.threshold is not None:
+            return explanation.new_full((rows,), self.threshold)
+        if self.per_image:
+            return adaptive_threshold(explanation.flatten(1), annotation.flatten(1))
+        return adaptive_threshold(gather_cells(explanation.flatten())[None], gather_cells(annotation.flatten())[None])
+
+    def _disagreement(self, explanation: Tensor, annotation: Tensor, alpha: Tensor, annotated: Tensor) -> Tensor:
+        """relu(eff - eta): how far the thresholded explanation is from the marks, beyond the slack."""
+        marked = annotation != 0
+        surrogate = torch.tanh(SHARPNESS * (explanation - alpha[:, None, None, None]))
+        distance = (surrogate - annotation).abs() * marked
+        if not self.per_image:
+            count = global_sum(marked.sum().to(distance.dtype))
+            return (global_sum(distance.sum()) / count.clamp(min=1) - self.slack).relu()
+        eff = distance.sum(dim=(1, 2, 3)) / marked.sum(dim=(1, 2, 3)).clamp(min=1)
+        return global_mean((eff - self.slack).relu(), annotated)
+
