@@ -33,10 +33,10 @@ def global_sum(local: Tensor) -> Tensor:
 
 
 def global_mean(values: Tensor, selected: Tensor) -> Tensor:
-    """Mean of the selected values over all processes; a zero that keeps its graph where none is selected.
+    """Mean over the selected rows, all their cells, all processes; a zero in the graph where none is selected.
 
     Args:
-        values: (B,) finite
+        values: (B, ...) finite
         selected: (B,) bool
 
     Returns:
@@ -46,8 +46,9 @@ def global_mean(values: Tensor, selected: Tensor) -> Tensor:
         >>> global_mean(torch.tensor([1.0, 5.0]), torch.tensor([True, False]))
         tensor(1.)
     """
-    total = global_sum((values * selected).sum())
-    count = global_sum(selected.sum().to(values.dtype).detach())
+    rows = selected.view(-1, *[1] * (values.ndim - 1))
+    total = global_sum((values * rows).sum())
+    count = global_sum(selected.sum().to(values.dtype) * values.shape[1:].numel())
     return total / count.clamp(min=1)
 
 

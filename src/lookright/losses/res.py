@@ -92,8 +92,8 @@ class RES(ExplanationLoss):
 
         alpha = self.alpha(explanation, annotation)
         disagreement = self._disagreement(explanation, annotation, alpha, inputs.annotated)
-        imputation = global_mean((explanation - target).abs().mean(dim=(1, 2, 3)), inputs.annotated)
-        drift = global_mean((imputed - positive).square().mean(dim=(1, 2, 3)), inputs.annotated)
+        imputation = global_mean((explanation - target).abs(), inputs.annotated)
+        drift = global_mean((imputed - positive).square(), inputs.annotated)
 
         value = disagreement + imputation
         if self.regularizer:
