@@ -1,1 +1,82 @@
-"""lookright trains image classifiers to look at the right place."""
+"""lookright trains image classifiers to look at the right place.
+
+>>> from lookright import GradCAM, RES  # the pieces for a loop of one's own
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookright.config import DataConfig, TrainConfig
+    from lookright.engine.trainer import train
+    from lookright.explainers import CAM, GradCAM
+    from lookright.losses import (
+        GRADIA,
+        HAICS,
+        RES,
+        Evidence,
+        ExplanationLoss,
+        Objective,
+        SoftIoU,
+        Term,
+        adaptive_threshold,
+    )
+    from lookright.types import Batch, Explained, Normalization, Request, Sample, Score, Target
+
+_HOMES = {
+    "lookright.config": ("DataConfig", "TrainConfig"),
+    "lookright.engine.trainer": ("train",),
+    "lookright.explainers": ("CAM", "GradCAM"),
+    "lookright.losses": (
+        "GRADIA",
+        "HAICS",
+        "RES",
+        "Evidence",
+        "ExplanationLoss",
+        "Objective",
+        "SoftIoU",
+        "Term",
+        "adaptive_threshold",
+    ),
+    "lookright.types": ("Batch", "Explained", "Normalization", "Request", "Sample", "Score", "Target"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = version("lookright")
+__all__ = [
+    "CAM",
+    "GRADIA",
+    "HAICS",
+    "RES",
+    "Batch",
+    "DataConfig",
+    "Evidence",
+    "Explained",
+    "ExplanationLoss",
+    "GradCAM",
+    "Normalization",
+    "Objective",
+    "Request",
+    "Sample",
+    "Score",
+    "SoftIoU",
+    "Target",
+    "Term",
+    "TrainConfig",
+    "adaptive_threshold",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes seconds: it waits until something that needs it is asked for.
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'lookright' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -78,6 +78,7 @@ class TrainConfig(DataConfig):
     second_order: bool = option(
         True, "let the explanation loss reach the weights above the target layer; false is the published RES"
     )
+    guard: bool = option(True, "check on the first step that the explanation loss reaches the weights")
     target_layer: str | None = option(None, "name of the layer to explain (default: found by itself)")
 
     backbone: str = option(
@@ -107,6 +108,11 @@ class TrainConfig(DataConfig):
     workers: int = option(0, "processes that load images")
     tensorboard: bool = option(False, "also log to RUN/tensorboard (extra 'tensorboard')")
     resume: bool = option(False, "continue the run in --out where it stopped")
+
+
+def option_name(name: str) -> str:
+    """Name of an option in YAML: `from` is a keyword of Python, so its field is called `start`."""
+    return "from" if name == "start" else name
 
 
 def describe(config: type) -> dict[str, str]:

@@ -84,7 +84,7 @@ class Objective(nn.Module):
             per_image = F.cross_entropy(explained.logits.float(), batch.label, reduction="none")
             cross_entropy = global_mean(per_image, torch.ones_like(batch.label, dtype=torch.bool))
             if not self.weights:
-                return ObjectiveResult(cross_entropy, cross_entropy.detach(), None, {})
+                return ObjectiveResult(cross_entropy, cross_entropy, None, {})
             facts: dict[str, Tensor] = {}
             weighted = []
             for loss, weight in self.terms:
@@ -93,6 +93,4 @@ class Objective(nn.Module):
                 weighted.append(weight * result.value)
                 facts |= result.facts
             explanation_loss = torch.stack(weighted).sum()
-            return ObjectiveResult(
-                cross_entropy + explanation_loss, cross_entropy.detach(), explanation_loss, facts
-            )
+            return ObjectiveResult(cross_entropy + explanation_loss, cross_entropy, explanation_loss, facts)

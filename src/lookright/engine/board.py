@@ -1,0 +1,35 @@
+"""The log as TensorBoard shows it, where the extra is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lookright.errors import ConfigError
+
+
+class Board:
+    """Writes epochs to a TensorBoard folder.
+
+    Args:
+        folder: where to write
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                "tensorboard: not installed; pip install 'lookright[tensorboard]', or leave --tensorboard out"
+            ) from error
+        self._writer = SummaryWriter(folder)  # type: ignore[no-untyped-call]
+
+    def write(self, row: Mapping[str, float | int | None]) -> None:
+        """Add one epoch."""
+        for name, value in row.items():
+            if value is not None and name != "epoch":
+                self._writer.add_scalar(name, value, int(row["epoch"] or 0))  # type: ignore[no-untyped-call]
+        self._writer.flush()  # type: ignore[no-untyped-call]

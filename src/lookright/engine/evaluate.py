@@ -1,0 +1,146 @@
+"""What a trained run is worth on a split: performance, reasonability, and every image's share of both."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lookright
+from lookright.config import DataConfig
+from lookright.data import AnnotationSet, read_annotations
+from lookright.engine.inference import infer
+from lookright.engine.setup import TrainedRun, make_dataset, open_run, usable
+from lookright.errors import ConfigError, DataError
+from lookright.files import replacing
+from lookright.metrics import PerImage, summarize
+
+
+def evaluate(
+    path: Path,
+    *,
+    split: str = "test",
+    data: DataConfig | None = None,
+    out: Path | None = None,
+    batch_size: int = 32,
+    device: str = "auto",
+    workers: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Evaluate the best checkpoint of a run.
+
+    Writes `metrics.json` (each figure with the number of images it rests on), `per_image.csv`, and
+    `explanations.npz` (`id`, and the raw map of the predicted class, (N, h, w) float32).
+
+    Args:
+        path: the run folder
+        split: which images, as split.csv names them
+        data: other data than the run's, with the same classes
+        out: folder to write; by default RUN/evaluation, or RUN/evaluation-SPLIT for another split than test
+        batch_size: images at a time
+        device: auto, cpu, cuda or mps
+        workers: processes that load images
+        progress: show a bar
+
+    Returns:
+        the folder written
+
+    Raises:
+        CheckpointError, DataError: no such run or split, or data of other classes.
+        ConfigError: other data, and no folder to write its evaluation to.
+    """
+    run = open_run(path)
+    if data is not None and data.data is not None and out is None:
+        raise ConfigError(
+            f"out: the evaluation on {data.data} would take the place of the run's own; give --out FOLDER"
+        )
+    config = run.config if data is None or data.data is None else data
+    annotation_set = matching(usable(read_annotations(config)), run).split(split)
+    dataset = make_dataset(annotation_set, run.classifier, replace(run.config, image_size=run.config.image_size))
+    where = pick_device(device)
+    run.classifier.network.to(where)
+    result = infer(
+        run.explainer,
+        dataset,
+        batch_size=batch_size,
+        device=where,
+        workers=workers,
+        progress=split if progress else None,
+    )
+    rows = PerImage.of(
+        ids=result.id,
+        files=[str(item.path) for item in annotation_set.items],
+        labels=result.label,
+        probabilities=result.probabilities,
+        classes=run.classes,
+        annotated=result.annotated,
+        groups=[item.group for item in annotation_set.items],
+        localization=result.localization,
+    )
+    figures = summarize(rows, result.probabilities, run.classes)
+    figures["about"] = {
+        "split": split,
+        "data": str(config.data),
+        "images": len(rows),
+        "annotated": int(result.annotated.sum()),
+        "checkpoint": str(run.folder.best),
+        "lookright": lookright.__version__,
+    }
+    folder = run.folder.evaluation(split) if out is None else out
+    write_evaluation(folder, figures, rows, result.id, result.explanation.numpy())
+    return folder
+
+
+def write_evaluation(
+    folder: Path, figures: dict[str, Any], rows: PerImage, ids: tuple[str, ...], maps: np.ndarray[Any, Any]
+) -> None:
+    """Write the three files of an evaluation."""
+    rows.to_csv(folder / "per_image.csv")
+    with replacing(folder / "explanations.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, id=np.array(ids), explanation=maps.astype(np.float32))
+    # Last, so that its presence says that the evaluation is whole.
+    with replacing(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def matching(annotation_set: AnnotationSet, run: TrainedRun) -> AnnotationSet:
+    """Bring a data set's labels to the order in which the run knows its classes.
+
+    Raises:
+        DataError: a class that the run does not know.
+    """
+    if annotation_set.classes == run.classes:
+        return annotation_set
+    unknown = sorted(set(annotation_set.classes) - set(run.classes))
+    if unknown:
+        raise DataError(
+            f"{annotation_set.root}: the run knows the classes {', '.join(run.classes)}, "
+            f"not {', '.join(unknown)}; name the class folders alike"
+        )
+    index = {name: i for i, name in enumerate(run.classes)}
+    items = tuple(
+        replace(item, label=index[annotation_set.classes[item.label]]) for item in annotation_set.items
+    )
+    return replace(annotation_set, classes=run.classes, items=items)
+
+
+def pick_device(name: str) -> torch.device:
+    """Pick the device: the named one, or the best there is.
+
+    Raises:
+        ConfigError: the named one is not there.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, usable_here in there.items() if usable_here))
+    if not there.get(name, False):
+        raise ConfigError(f"device: '{name}' is not available here; use auto or cpu")
+    return torch.device(name)

@@ -1,0 +1,113 @@
+"""Predictions, explanations and their agreement with the annotations, for a whole data set in one sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from lookright.data import ExplanationDataset, collate
+from lookright.explainers import CAM
+from lookright.metrics import localization
+from lookright.types import Batch, Normalization, Request, Target
+
+PREDICTED = Request(target=Target.PREDICTED, normalization=Normalization.NONE)
+"""What evaluation explains: the raw map of the predicted class."""
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a network makes of N images, on the CPU."""
+
+    id: tuple[str, ...]
+    label: Tensor
+    """(N,) int64"""
+    annotated: Tensor
+    """(N,) bool"""
+    probabilities: Tensor
+    """(N, K)"""
+    explanation: Tensor
+    """(N, h, w) raw map of the predicted class"""
+    localization: dict[str, Tensor]
+    """figure -> (N,), NaN where it is not defined for the image"""
+
+
+def infer(
+    explainer: CAM,
+    dataset: ExplanationDataset,
+    *,
+    batch_size: int = 32,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    progress: str | None = None,
+) -> Inference:
+    """Predict and explain every image once, in evaluation mode and without a graph below the target layer.
+
+    Args:
+        explainer: of the network to run
+        dataset: the images, without augmentation
+        batch_size: images at a time
+        device: where the network is
+        workers: processes that load images
+        progress: what the progress bar says; no bar if None
+
+    Returns:
+        one row per image, in the order of the data set
+    """
+    loader: DataLoader[Batch] = DataLoader(
+        dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers
+    )
+    ids: list[str] = []
+    columns: dict[str, list[Tensor]] = {}
+    with evaluating(explainer.network), torch.no_grad():
+        bar = tqdm(total=len(dataset), desc=progress, unit="image", disable=None if progress else True)
+        for batch in loader:
+            logits, maps = explainer(batch.image.to(device), None, PREDICTED)
+            explanation = maps[PREDICTED]
+            annotation, annotated = batch.annotation.to(device), batch.annotated.to(device)
+            row = {
+                "label": batch.label,
+                "annotated": batch.annotated,
+                "probabilities": logits.float().softmax(dim=1),
+                "explanation": explanation[:, 0],
+            } | {f"at/{k}": v for k, v in localization(explanation, annotation, annotated).items()}
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value.cpu())
+            ids.extend(batch.id)
+            bar.update(len(batch.id))
+        bar.close()
+    stacked = {name: torch.cat(values) for name, values in columns.items()}
+    return Inference(
+        id=tuple(ids),
+        label=stacked["label"],
+        annotated=stacked["annotated"],
+        probabilities=stacked["probabilities"],
+        explanation=stacked["explanation"],
+        localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
+    )
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode; every module is back in its own mode afterwards.
+
+    Example:
+        >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
+        >>> with evaluating(network):
+        ...     network.training
+        False
+        >>> network.training, network[1].training
+        (True, False)
+    """
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,153 @@
+"""A run on disk: options, state, log and checkpoints, and nothing that needs to be unpickled.
+
+    RUN/config.yaml               every option, readable by `lookright train --config`
+    RUN/run.json                  what came out: classes, layer, epochs, versions, command
+    RUN/log.csv                   one row per epoch
+    RUN/checkpoints/best.safetensors, last.safetensors
+    RUN/evaluation*/              written by `lookright evaluate`
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lookright.config import TrainConfig, option_name
+from lookright.errors import CheckpointError, ConfigError
+from lookright.files import replacing
+
+# Where a run lies and whether it is being continued do not belong to what it is.
+_NOT_STORED = ("resume",)
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: the folder
+
+    Example:
+        >>> RunFolder("runs/one").best.name
+        'best.safetensors'
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.facts_file = self.path / "run.json"
+        self.log_file = self.path / "log.csv"
+        self.best = self.path / "checkpoints" / "best.safetensors"
+        self.last = self.path / "checkpoints" / "last.safetensors"
+
+    def evaluation(self, split: str) -> Path:
+        """Folder of the evaluation of a split: `evaluation` for test, `evaluation-<split>` for others."""
+        return self.path / ("evaluation" if split == "test" else f"evaluation-{split}")
+
+    def create(self, config: TrainConfig) -> None:
+        """Start a run, or continue one with `config.resume`.
+
+        Raises:
+            ConfigError: the folder is in use and `resume` is not set; there is no run to resume; the stored
+                options differ from those given.
+        """
+        if config.resume:
+            stored = self.config()
+            if stored.data is None or _comparable(stored) != _comparable(config):
+                raise ConfigError(self._difference(stored, config))
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            what = "holds a run already" if self.config_file.exists() else "exists and is not empty"
+            raise ConfigError(
+                f"out: {self.path} {what}; choose another folder, or continue a run with "
+                f"lookright train --config {self.config_file} --resume"
+            )
+        text = yaml.safe_dump(to_options(config), sort_keys=False, allow_unicode=True)
+        with replacing(self.config_file) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _difference(self, stored: TrainConfig, given: TrainConfig) -> str:
+        old, new = _comparable(stored), _comparable(given)
+        changed = [f"{option_name(k)} {old[k]} -> {new[k]}" for k in old if old[k] != new[k]]
+        return (
+            f"resume: the options differ from those of {self.path} ({'; '.join(changed)}); continue with "
+            f"lookright train --config {self.config_file} --resume, or start a new run with another --out"
+        )
+
+    def config(self) -> TrainConfig:
+        """Read the options.
+
+        Raises:
+            CheckpointError: this is no run folder, or its options are damaged.
+        """
+        if not self.config_file.is_file():
+            raise CheckpointError(
+                f"{self.path}: not a run folder (no config.yaml); give the --out of a lookright train"
+            )
+        try:
+            return from_options(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{self.config_file}: damaged ({error})") from error
+
+    def facts(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        try:
+            facts: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.facts_file}: missing or damaged ({error}); train the run again") from error
+        return facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        with replacing(self.facts_file) as temporary:
+            temporary.write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
+
+    def write_log(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
+        """Write log.csv: the union of the rows' columns, empty where a row has none."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(self.log_file) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def to_options(config: TrainConfig) -> dict[str, Any]:
+    """Turn options into what YAML can hold, under their names on the command line."""
+    return {
+        option_name(name): str(value) if isinstance(value, Path) else value
+        for name, value in asdict(config).items()
+        if name not in _NOT_STORED
+    }
+
+
+def from_options(options: Mapping[str, Any]) -> TrainConfig:
+    """Turn what `to_options` gave back into options."""
+    values: dict[str, Any] = {}
+    for f in fields(TrainConfig):
+        if option_name(f.name) in options:
+            value = options[option_name(f.name)]
+            is_path = "Path" in str(f.type) and value is not None
+            values[f.name] = Path(value) if is_path else value
+    return TrainConfig(**values)
+
+
+def _comparable(config: TrainConfig) -> dict[str, Any]:
+    # Paths may be given relative to another folder; the number of loading processes changes nothing.
+    places = {
+        name: value.resolve()
+        for name, value in asdict(config).items()
+        if isinstance(value, Path)
+    }
+    return asdict(replace(config, resume=False, workers=0, **places))

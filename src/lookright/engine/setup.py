@@ -1,0 +1,194 @@
+"""From options to everything that a run needs: data, network, explainer, objective."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lookright.config import TrainConfig
+from lookright.data import AnnotationSet, ExplanationDataset, choose_subsets, read_annotations
+from lookright.engine.checkpoint import load_checkpoint, stripped
+from lookright.engine.run_folder import RunFolder
+from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
+from lookright.explainers import GradCAM
+from lookright.losses import Objective, build_objective
+from lookright.models import Classifier, Scope, apply_scope, create, find_target_layer, load_exactly, read_weights
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The parts of a training run."""
+
+    annotation_set: AnnotationSet
+    train: ExplanationDataset
+    val: ExplanationDataset | None
+    classifier: Classifier
+    explainer: GradCAM
+    scope: Scope
+    objective: Objective
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run as its checkpoint gives it back."""
+
+    folder: RunFolder
+    config: TrainConfig
+    classes: tuple[str, ...]
+    classifier: Classifier
+    explainer: GradCAM
+
+
+def set_up(config: TrainConfig) -> Setup:
+    """Read the data and make network, explainer and objective; everything wrong is said before training.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: what is wrong, and what to do.
+    """
+    check_options(config)
+    annotation_set = choose_subsets(
+        usable(read_annotations(config)),
+        seed=config.seed,
+        annotated_per_class=config.annotated_per_class,
+        train_per_class=config.train_per_class,
+    )
+    torch.manual_seed(config.seed)
+    classifier = create(
+        config.backbone,
+        num_classes=len(annotation_set.classes),
+        weights="none" if config.start else config.weights,
+        image_size=config.image_size,
+    )
+    if config.start:
+        start_from(classifier, config.start, annotation_set.classes)
+    layer = find_target_layer(classifier.network, image_size=config.image_size, name=config.target_layer)
+    explainer = GradCAM(
+        classifier.network, layer.name, second_order=config.second_order, image_size=config.image_size
+    )
+    scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
+    objective = build_objective(config, layer.stride)
+    train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
+    if objective.terms and not any(train.annotated):
+        raise ConfigError(
+            f"method: {config.method} needs annotations, and none of the {len(train)} training images has one; "
+            "add masks, give --annotations, or use --method baseline"
+        )
+    val = None
+    if "val" in annotation_set.splits:
+        val = make_dataset(annotation_set.split("val"), classifier, config)
+    elif config.best != "last":
+        warnings.warn(
+            "no image is in the split val, so the last epoch is kept instead of the best one",
+            LookrightWarning,
+            stacklevel=2,
+        )
+    return Setup(annotation_set, train, val, classifier, explainer, scope, objective)
+
+
+def usable(annotation_set: AnnotationSet) -> AnnotationSet:
+    """Give the set back if training on it can work.
+
+    Raises:
+        DataError: something fatal is wrong with it.
+    """
+    fatal = [problem for problem in annotation_set.problems if problem.fatal]
+    if fatal:
+        first = fatal[0]
+        more = f" (and {len(fatal) - 1} more: see lookright check)" if len(fatal) > 1 else ""
+        raise DataError(f"{first.path}: {first.what}; {first.remedy}{more}")
+    if len(annotation_set.classes) < 2:
+        raise DataError(
+            f"{annotation_set.root}: found {len(annotation_set.classes)} class; a classifier needs two or more "
+            "folders images/<class>/"
+        )
+    return annotation_set
+
+
+def check_options(config: TrainConfig) -> None:
+    """Check the options that no type checks, all at once.
+
+    Raises:
+        ConfigError: every option that is out of its range.
+    """
+    wrong = []
+    if config.data is None:
+        wrong.append("data: missing; give the folder of your images")
+    if config.out is None:
+        wrong.append("out: missing; give the run folder to write")
+    for name in ("epochs", "batch_size", "accumulate", "devices", "image_size"):
+        if getattr(config, name) < 1:
+            wrong.append(f"{name}: got {getattr(config, name)}, need 1 or more")
+    for name in ("annotated_per_class", "train_per_class", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < (0 if name == "annotated_per_class" else 1):
+            wrong.append(f"{name}: got {value}, need a positive number")
+    for name in ("explanation_weight", "overlap", "weight_decay", "workers", "seed"):
+        if getattr(config, name) < 0:
+            wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
+    if config.lr <= 0:
+        wrong.append(f"lr: got {config.lr}, need more than 0")
+    if not 0 <= config.warmup <= 1:
+        wrong.append(f"warmup: got {config.warmup}, need a share in [0, 1]")
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+
+
+def make_dataset(
+    annotation_set: AnnotationSet, classifier: Classifier, config: TrainConfig, *, augment: bool = False
+) -> ExplanationDataset:
+    """Make the data set of a split, as the classifier wants its images."""
+    return ExplanationDataset(
+        annotation_set.items,
+        image_size=config.image_size,
+        mean=classifier.mean,
+        std=classifier.std,
+        flip=augment and config.flip,
+        seed=config.seed,
+    )
+
+
+def start_from(classifier: Classifier, source: Path, classes: tuple[str, ...]) -> None:
+    """Load a classifier that the user already has: weights of the whole network, head included.
+
+    Args:
+        classifier: receives the weights
+        source: a weight file, or a run folder, whose class names must be those of the data
+        classes: the class names of the data
+
+    Raises:
+        CheckpointError: another network, other classes, or a damaged file.
+    """
+    if not source.is_dir():
+        load_exactly(classifier.network, read_weights(source), str(source))
+        return
+    folder = RunFolder(source)
+    tensors, facts = load_checkpoint(folder.best)
+    theirs = tuple(facts["classes"])
+    if theirs != classes:
+        raise CheckpointError(
+            f"from: {source} knows the classes {', '.join(theirs)}; the data has {', '.join(classes)}; "
+            "name the class folders alike, or start from --weights"
+        )
+    load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
+
+
+def open_run(path: Path) -> TrainedRun:
+    """Rebuild a trained network from its run folder.
+
+    Raises:
+        CheckpointError: no run, no checkpoint yet, or a damaged one.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    tensors, facts = load_checkpoint(folder.best)
+    classes = tuple(facts["classes"])
+    classifier = create(
+        config.backbone, num_classes=len(classes), weights="none", image_size=config.image_size
+    )
+    load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
+    classifier.network.eval()
+    explainer = GradCAM(classifier.network, facts["target_layer"], image_size=config.image_size)
+    return TrainedRun(folder, config, classes, classifier, explainer)

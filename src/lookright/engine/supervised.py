@@ -1,0 +1,68 @@
+"""Network and objective as one module, so that the training loop never learns what the loss is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lookright.explainers import CAM
+from lookright.losses import Objective
+from lookright.types import Batch, Explained
+
+
+class Step(NamedTuple):
+    """What one supervised forward pass gives."""
+
+    logits: Tensor
+    """(B, K)"""
+    total: Tensor
+    """scalar: cross_entropy + explanation_loss"""
+    cross_entropy: Tensor
+    """scalar"""
+    explanation_loss: Tensor | None
+    """scalar; None where nothing is supervised"""
+    facts: dict[str, Tensor]
+    """name -> scalar without gradient, for the log"""
+
+
+class SupervisedModel(nn.Module):
+    """One forward pass for logits, explanations and objective.
+
+    The explanation is computed *inside* this module's forward, so that wrapping it (Fabric, DDP, mixed
+    precision) wraps all of it.
+
+    Args:
+        network: image -> logits
+        explainer: explains `network`; None where the objective supervises nothing
+        objective: cross-entropy and explanation losses
+
+    Example:
+        >>> import torch
+        >>> from lookright.explainers import GradCAM
+        >>> from lookright.losses import RES, Term
+        >>> from lookright.models import create
+        >>> network = create("small_cnn", num_classes=2).network
+        >>> model = SupervisedModel(network, GradCAM(network, image_size=32), Objective([Term(RES())]))
+        >>> label, annotated = torch.tensor([0, 1]), torch.tensor([True, False])
+        >>> batch = Batch(torch.rand(2, 3, 32, 32), label, torch.ones(2, 1, 32, 32), annotated, ("a", "b"))
+        >>> model(batch).total.backward()
+    """
+
+    def __init__(self, network: nn.Module, explainer: CAM | None, objective: Objective) -> None:
+        super().__init__()
+        self.network = network
+        self.explainer = explainer
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> Step:
+        """Run the network once and compute the objective."""
+        requests = self.objective.requests
+        if requests and self.explainer is not None:
+            explained = self.explainer(batch.image, batch.label, *requests)
+        else:
+            explained = Explained(self.network(batch.image), {})
+        result = self.objective(batch, explained)
+        return Step(
+            explained.logits.detach(), result.total, result.cross_entropy, result.explanation_loss, result.facts
+        )

@@ -1,0 +1,379 @@
+"""The training loop: it moves batches and knows nothing of what the loss is."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import lightning_fabric
+import timm
+import torch
+import torchvision
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+import lookright
+from lookright.config import TrainConfig
+from lookright.data import AnnotatedBatchSampler, collate
+from lookright.engine.board import Board
+from lookright.engine.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    save_checkpoint,
+    stripped,
+)
+from lookright.engine.guard import check_reach
+from lookright.engine.inference import infer
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.schedule import learning_rate
+from lookright.engine.setup import Setup, set_up
+from lookright.engine.supervised import Step, SupervisedModel
+from lookright.errors import ConfigError, LookrightWarning, NonFiniteError
+from lookright.losses.reduce import global_sum
+from lookright.metrics import balanced_accuracy
+from lookright.models import set_train_mode
+from lookright.types import Batch
+
+log = logging.getLogger("lookright")
+
+Row = dict[str, float | int | None]
+
+
+def train(config: TrainConfig, command: str = "") -> RunFolder:
+    """Train a classifier as the options say and write its run folder.
+
+    Every random choice derives from (seed, epoch), so that a run resumed after its last finished epoch goes
+    on exactly as it would have, and the same options give the same run twice on a CPU.
+
+    Args:
+        config: the options
+        command: the command line, to be written into the run
+
+    Returns:
+        the run folder; its best checkpoint is the epoch that `config.best` picks
+
+    Raises:
+        ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
+    """
+    setup = set_up(config)
+    folder = RunFolder(str(config.out))
+    folder.create(config)
+    several = config.devices > 1
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy="ddp_spawn" if several else "auto",
+        precision={"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[config.precision],
+    )
+    if config.precision == "fp16" and fabric.device.type == "cpu":
+        raise ConfigError("precision: fp16 needs a GPU; use bf16 or 32 on a CPU")
+    # A process of its own rebuilds what it needs from the options: nothing heavy travels.
+    fabric.launch(_train_process, config, None if several else setup, command)
+    return folder
+
+
+def _train_process(fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str) -> None:
+    trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command)
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        trainer.write_facts("interrupted")
+        raise
+
+
+class Trainer:
+    """One run in one process.
+
+    Args:
+        fabric: launched; device, precision and processes
+        config: the options
+        setup: data, network and objective
+        command: the command line that started the run
+    """
+
+    def __init__(self, fabric: Fabric, config: TrainConfig, setup: Setup, command: str) -> None:
+        self.fabric, self.config, self.setup, self.command = fabric, config, setup, command
+        self.folder = RunFolder(str(config.out))
+        self.supervised = SupervisedModel(setup.classifier.network, setup.explainer, setup.objective)
+        trained = [p for p in self.supervised.parameters() if p.requires_grad]
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(trained, lr=config.lr, weight_decay=config.weight_decay)
+        self.model, self.optimizer = fabric.setup(self.supervised, optimizer)
+        self.sampler = AnnotatedBatchSampler(
+            setup.train.annotated,
+            config.batch_size,
+            seed=config.seed,
+            rank=fabric.global_rank,
+            world_size=fabric.world_size,
+        )
+        self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
+        self.guarded = not setup.objective.terms
+        self.rows: list[Row] = []
+        self.best_value, self.best_epoch = -math.inf, -1
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Train all epochs that are left, keep the best, log each."""
+        config = self.config
+        if config.resume:
+            self._resume()
+        self.write_facts("running")
+        board = Board(self.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
+        bar = tqdm(
+            total=config.epochs,
+            initial=len(self.rows),
+            desc=config.method,
+            unit="epoch",
+            disable=None if self._is_main else True,
+        )
+        for epoch in range(len(self.rows), config.epochs):
+            if self._out_of_patience(epoch):
+                log.info("stopped after epoch %d: none better since epoch %d", epoch, self.best_epoch)
+                break
+            row = self._epoch(epoch)
+            self._keep(row)
+            if board:
+                board.write(row)
+            bar.update()
+            shown = {k: v for k in ("loss", "val_balanced_accuracy", "val_iou") if (v := row.get(k)) is not None}
+            bar.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
+        bar.close()
+        self.write_facts("finished")
+
+    @property
+    def _is_main(self) -> bool:
+        return self.fabric.global_rank == 0
+
+    def _out_of_patience(self, epoch: int) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.best_epoch >= 0 and epoch - self.best_epoch > patience
+
+    # One epoch
+
+    def _epoch(self, epoch: int) -> Row:
+        started = time.perf_counter()
+        # Dropout and the like differ between ranks; everything else is seeded per sample or batch.
+        torch.manual_seed((self.config.seed * 100_003 + epoch) * 1_009 + self.fabric.global_rank)
+        self.sampler.set_epoch(epoch)
+        self.setup.train.set_epoch(epoch)
+        set_train_mode(self.setup.classifier.network)
+        self.setup.objective.train()
+        sums: dict[str, float] = {}
+        rate = 0.0
+        for i, batches in enumerate(self._groups()):
+            rate = self._set_rate(epoch * self.steps_per_epoch + i)
+            self.optimizer.zero_grad()
+            for name, value in self._accumulate(batches, epoch).items():
+                sums[name] = sums.get(name, 0.0) + value
+            self.optimizer.step()
+        row: Row = {"epoch": epoch, "lr": rate}
+        images = sums.pop("images")
+        correct = sums.pop("correct")
+        row |= {name: value / self.steps_per_epoch for name, value in sums.items()}
+        row["train_accuracy"] = correct / images
+        row |= self._validate()
+        self.seconds += time.perf_counter() - started
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        return row
+
+    def _groups(self) -> Iterator[list[Batch]]:
+        loader: DataLoader[Batch] = DataLoader(
+            self.setup.train,
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            num_workers=self.config.workers,
+            pin_memory=self.fabric.device.type == "cuda",
+        )
+        batches = iter(loader)
+        while group := list(islice(batches, self.config.accumulate)):
+            yield group
+
+    def _accumulate(self, batches: list[Batch], epoch: int) -> dict[str, float]:
+        """Forward and backward over micro-batches, weighed so that the means are those of all of them."""
+        images = [self._global_count(torch.tensor(len(batch.label))) for batch in batches]
+        annotated = [self._global_count(batch.annotated.sum()) for batch in batches]
+        sums = {"loss": 0.0, "cross_entropy": 0.0, "images": 0.0, "correct": 0.0}
+        for i, cpu_batch in enumerate(batches):
+            batch: Batch = self.fabric.to_device(cpu_batch)
+            with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
+                step: Step = self.model(batch)
+                loss = step.cross_entropy * (images[i] / sum(images))
+                if step.explanation_loss is not None:
+                    self._guard(step.explanation_loss)
+                    share = annotated[i] / max(1.0, sum(annotated))
+                    loss = loss + step.explanation_loss * share
+                    explained = float(step.explanation_loss.detach())
+                    sums["explanation_loss"] = sums.get("explanation_loss", 0.0) + explained * share
+                self._check_finite(loss, step, batch, epoch)
+                self.fabric.backward(loss)
+            sums["loss"] += float(loss.detach())
+            sums["cross_entropy"] += float(step.cross_entropy.detach()) * images[i] / sum(images)
+            sums["images"] += len(batch.label)
+            sums["correct"] += float((step.logits.argmax(dim=1) == batch.label).sum())
+            for name, fact in step.facts.items():
+                sums[name] = sums.get(name, 0.0) + float(fact) / len(batches)
+        return sums
+
+    def _global_count(self, count: Tensor) -> float:
+        return float(global_sum(count.float().to(self.fabric.device)))
+
+    def _set_rate(self, step: int) -> float:
+        config = self.config
+        rate = learning_rate(
+            step,
+            config.epochs * self.steps_per_epoch,
+            peak=config.lr,
+            warmup=config.warmup,
+            cosine=config.schedule == "cosine",
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _guard(self, explanation_loss: Tensor) -> None:
+        """Once, on the first step that says something: does the explanation loss reach the weights?"""
+        if self.guarded or not self.config.guard:
+            return
+        reach = check_reach(explanation_loss, self.supervised)
+        if reach is None:
+            return
+        self.guarded = True
+        message = reach.warning(self.config.second_order)
+        if message and not reach.reached:
+            raise ConfigError(f"method: {message}")
+        if message and self._is_main:
+            warnings.warn(message, LookrightWarning, stacklevel=2)
+
+    def _check_finite(self, loss: Tensor, step: Step, batch: Batch, epoch: int) -> None:
+        if bool(torch.isfinite(loss)):
+            return
+        if not bool(torch.isfinite(step.logits).all()):
+            cause = "the network's outputs are not finite"
+        elif not bool(torch.isfinite(step.cross_entropy)):
+            cause = "the cross-entropy is not finite"
+        else:
+            cause = "the explanation loss is not finite"
+        shown = ", ".join(batch.id[:4]) + (", ..." if len(batch.id) > 4 else "")
+        raise NonFiniteError(
+            f"epoch {epoch}: the loss is {float(loss.detach())} because {cause} (batch with {shown}); the run "
+            f"is kept up to the epoch before; try a smaller --lr, or --precision 32"
+        )
+
+    def _validate(self) -> Row:
+        if self.setup.val is None:
+            return {}
+        row: Row = {}
+        if self._is_main:
+            result = infer(
+                self.setup.explainer,
+                self.setup.val,
+                batch_size=max(self.config.batch_size, 32),
+                device=self.fabric.device,
+                workers=self.config.workers,
+            )
+            right = (result.probabilities.argmax(dim=1) == result.label).float().mean()
+            iou = result.localization["iou"]
+            iou = iou[~iou.isnan()]
+            row = {
+                "val_accuracy": float(right),
+                "val_balanced_accuracy": balanced_accuracy(result.probabilities, result.label).value,
+                "val_iou": float(iou.mean()) if len(iou) else None,
+            }
+        shared: Row = self.fabric.broadcast(row)
+        return shared
+
+    # What is kept
+
+    def _value(self, row: Row) -> float:
+        """Give the figure that decides which epoch is best."""
+        performance, reasonability = row.get("val_balanced_accuracy"), row.get("val_iou")
+        if self.config.best == "last" or performance is None:
+            return float(row["epoch"] or 0)
+        if self.config.best == "performance":
+            return performance
+        if reasonability is None:
+            raise ConfigError(
+                f"best: {self.config.best} needs annotated validation images, and there is none; "
+                "annotate some, or use --best performance"
+            )
+        return reasonability if self.config.best == "reasonability" else (performance + reasonability) / 2
+
+    def _keep(self, row: Row) -> None:
+        """Write checkpoints, log and state; of equal epochs the later one is the best."""
+        self.rows.append(row)
+        value = self._value(row)
+        is_best = value >= self.best_value
+        if is_best:
+            self.best_value, self.best_epoch = value, int(row["epoch"] or 0)
+        if not self._is_main:
+            return
+        network = prefixed("network", self.setup.classifier.network.state_dict())
+        facts = self._facts("running") | {"log": self.rows}
+        if is_best:
+            save_checkpoint(self.folder.best, network, facts)
+        tensors = network | prefixed("objective", self.setup.objective.state_dict())
+        tensors |= prefixed("optimizer", optimizer_tensors(self.optimizer))
+        save_checkpoint(self.folder.last, tensors, facts)
+        self.folder.write_log(self.rows)
+        self.write_facts("running")
+
+    def _resume(self) -> None:
+        if not self.folder.last.exists():
+            return  # stopped within the first epoch: it starts again, and alike
+        tensors, facts = load_checkpoint(self.folder.last)
+        self.setup.classifier.network.load_state_dict(stripped("network", tensors))
+        self.setup.objective.load_state_dict(stripped("objective", tensors))
+        restore_optimizer(self.optimizer, stripped("optimizer", tensors))
+        self.rows = facts["log"]
+        self.best_value, self.best_epoch = facts["best_value"], facts["best_epoch"]
+        self.seconds = facts["seconds"]
+        # A check that has passed before the stop need not be said again.
+        self.guarded = True
+
+    def write_facts(self, status: str) -> None:
+        """Write run.json."""
+        if self._is_main:
+            self.folder.write_facts(self._facts(status))
+
+    def _facts(self, status: str) -> dict[str, Any]:
+        setup = self.setup
+        return {
+            "lookright": lookright.__version__,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+                "timm": timm.__version__,
+                "lightning_fabric": lightning_fabric.__version__,
+            },
+            "command": self.command,
+            "method": self.config.method,
+            "classes": list(setup.annotation_set.classes),
+            "mean": list(setup.classifier.mean),
+            "std": list(setup.classifier.std),
+            "weights": setup.classifier.weights,
+            "target_layer": setup.explainer.layer_name,
+            "trained_weights": len(setup.scope.trained),
+            "frozen_weights": len(setup.scope.frozen),
+            "status": status,
+            "epochs_done": len(self.rows),
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value if self.rows else None,
+            "seconds": round(self.seconds, 3),
+            "device": str(self.fabric.device),
+            "images": {
+                "train": len(setup.train),
+                "annotated": sum(setup.train.annotated),
+                "val": len(setup.val) if setup.val else 0,
+            },
+        }

@@ -1,0 +1,41 @@
+"""Writing files so that nothing of a user's is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lookright.errors import DataError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to a temporary sibling, then move it into place: the file is the old one or the whole new one.
+
+    Args:
+        path: the file to write or replace; its folder is made
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written; the old file is still there.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with replacing(file) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> file.read_text()
+        'whole'
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
