@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import difflib
 import logging
 import re
 import shlex
@@ -32,8 +34,26 @@ SECTIONS = {
 """First option of each section of the help -> its title"""
 
 
+class Help(jsonargparse.DefaultHelpFormatter):
+    """Help without the types that the choices and the text already tell."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        plain = action.default in (None, argparse.SUPPRESS, False, []) or "(default" in text
+        return text if plain or not action.option_strings else f"{text} (default: %(default)s)"
+
+
 class Parser(jsonargparse.ArgumentParser):
     """A parser that says what is wrong in one line, and exits with 2."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(formatter_class=Help, **kwargs)
+
+    def format_help(self) -> str:
+        """Give the help without jsonargparse's note on bare options: the usage line says what may be bare."""
+        text: str = super().format_help()
+        text = re.sub(r"\n*note: extra positionals[^\n]*", "", text)
+        return re.sub(r"(usage: .*?) \[\w+( \[\w+)*\]+\n", r"\1\n", text, count=1)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line and leave."""
@@ -48,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not argv:
         parser.print_help()
         return
+    if argv[0] in COMMANDS:
+        _refuse_unknown(make_command(argv[0]), argv[1:])
     options = parser.parse_args(argv)
     command: str = options.subcommand
     try:
@@ -76,10 +98,16 @@ def make_parser() -> Parser:
 
     parser.add_argument("--version", action="version", version=f"lookright {__version__}")
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, (help_text, add_arguments, _) in COMMANDS.items():
-        sub = Parser(description=help_text[0].upper() + help_text[1:] + ".")
-        add_arguments(sub)
-        commands.add_subcommand(name, sub, help=help_text)
+    for name, (help_text, _, _) in COMMANDS.items():
+        commands.add_subcommand(name, make_command(name), help=help_text)
+    return parser
+
+
+def make_command(name: str) -> Parser:
+    """Make the parser of one command."""
+    help_text, add_arguments, _ = COMMANDS[name]
+    parser = Parser(description=help_text[0].upper() + help_text[1:] + ".")
+    add_arguments(parser)
     return parser
 
 
@@ -223,9 +251,13 @@ def _backbones_arguments(parser: Parser) -> None:
 
 
 def _backbones(options: Namespace) -> None:
-    from lookright.models import describe_backbones
+    from lookright.models import describe_backbone, format_backbone, format_backbones, list_backbones
 
-    say(describe_backbones(options.name or ""))
+    found = list_backbones(options.name or "")
+    if any(backbone.name == options.name for backbone in found):
+        say(format_backbone(describe_backbone(options.name)))
+    else:
+        say(format_backbones(found, options.name or ""))
 
 
 def _check_arguments(parser: Parser) -> None:
@@ -326,13 +358,24 @@ def _config(config: type[C], options: Namespace) -> C:
     return config(**given)
 
 
+def _refuse_unknown(parser: Parser, arguments: Sequence[str]) -> None:
+    """Say so where an option is mistyped, before it is taken for a value."""
+    known = {flag for flag in parser._option_string_actions if flag.startswith("--")}
+    for text in arguments:
+        flag = text.split("=")[0]
+        if flag.startswith("--") and flag not in known:
+            close = difflib.get_close_matches(flag, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "see --help"
+            fail(f"unknown option {flag}; {hint}")
+
+
 def _one_line(message: str) -> str:
     """Make jsonargparse's message of several lines one, without its tips."""
     lines = [line.strip() for line in message.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("tip:", "note:", "usage:", "Subtypes", "Errors", "- "))]
     text = " ".join(kept)
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-    return re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", text)
+    return re.sub(r"Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)", r"got \2, choose one of \1", text)
 
 
 def _say_interrupted(command: str, options: Namespace) -> None:

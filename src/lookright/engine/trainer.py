@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-import platform
 import time
 import warnings
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
-import lightning_fabric
-import timm
 import torch
-import torchvision
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-import lookright
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, collate
 from lookright.engine.board import Board
-from lookright.engine.checkpoint import (
-    load_checkpoint,
-    optimizer_tensors,
-    prefixed,
-    restore_optimizer,
-    save_checkpoint,
-    stripped,
-)
 from lookright.engine.guard import check_reach
 from lookright.engine.inference import infer
+from lookright.engine.journal import Journal, Row
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
@@ -45,8 +32,6 @@ from lookright.models import set_train_mode
 from lookright.types import Batch
 
 log = logging.getLogger("lookright")
-
-Row = dict[str, float | int | None]
 
 
 def train(config: TrainConfig, command: str = "") -> RunFolder:
@@ -87,7 +72,7 @@ def _train_process(fabric: Fabric, config: TrainConfig, setup: Setup | None, com
     try:
         trainer.run()
     except KeyboardInterrupt:
-        trainer.write_facts("interrupted")
+        trainer.stop("interrupted")
         raise
 
 
@@ -102,8 +87,7 @@ class Trainer:
     """
 
     def __init__(self, fabric: Fabric, config: TrainConfig, setup: Setup, command: str) -> None:
-        self.fabric, self.config, self.setup, self.command = fabric, config, setup, command
-        self.folder = RunFolder(str(config.out))
+        self.fabric, self.config, self.setup = fabric, config, setup
         self.supervised = SupervisedModel(setup.classifier.network, setup.explainer, setup.objective)
         trained = [p for p in self.supervised.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
@@ -118,45 +102,49 @@ class Trainer:
         )
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
         self.guarded = not setup.objective.terms
-        self.rows: list[Row] = []
-        self.best_value, self.best_epoch = -math.inf, -1
-        self.seconds = 0.0
+        self.journal = Journal(config, setup, self.optimizer, str(fabric.device), command)
 
     def run(self) -> None:
         """Train all epochs that are left, keep the best, log each."""
         config = self.config
         if config.resume:
-            self._resume()
-        self.write_facts("running")
-        board = Board(self.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
+            # A check that has passed before the stop need not be said again.
+            self.guarded = self.guarded or self.journal.restore()
+        if self._is_main:
+            self.journal.write_facts("running")
+        board = Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
+        done = len(self.journal.rows)
         bar = tqdm(
             total=config.epochs,
-            initial=len(self.rows),
+            initial=done,
             desc=config.method,
             unit="epoch",
             disable=None if self._is_main else True,
         )
-        for epoch in range(len(self.rows), config.epochs):
-            if self._out_of_patience(epoch):
-                log.info("stopped after epoch %d: none better since epoch %d", epoch, self.best_epoch)
+        for epoch in range(done, config.epochs):
+            if self.journal.out_of_patience():
+                log.info("stopped: no epoch since %d was better", self.journal.best_epoch)
                 break
             row = self._epoch(epoch)
-            self._keep(row)
+            is_best = self.journal.add(row)
+            if self._is_main:
+                self.journal.save(is_best)
             if board:
                 board.write(row)
             bar.update()
             shown = {k: v for k in ("loss", "val_balanced_accuracy", "val_iou") if (v := row.get(k)) is not None}
             bar.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
         bar.close()
-        self.write_facts("finished")
+        self.stop("finished")
+
+    def stop(self, status: str) -> None:
+        """Write how the run ended."""
+        if self._is_main:
+            self.journal.write_facts(status)
 
     @property
     def _is_main(self) -> bool:
         return self.fabric.global_rank == 0
-
-    def _out_of_patience(self, epoch: int) -> bool:
-        patience = self.config.patience
-        return patience is not None and self.best_epoch >= 0 and epoch - self.best_epoch > patience
 
     # One epoch
 
@@ -182,7 +170,6 @@ class Trainer:
         row |= {name: value / self.steps_per_epoch for name, value in sums.items()}
         row["train_accuracy"] = correct / images
         row |= self._validate()
-        self.seconds += time.perf_counter() - started
         row["seconds"] = round(time.perf_counter() - started, 3)
         return row
 
@@ -291,89 +278,3 @@ class Trainer:
             }
         shared: Row = self.fabric.broadcast(row)
         return shared
-
-    # What is kept
-
-    def _value(self, row: Row) -> float:
-        """Give the figure that decides which epoch is best."""
-        performance, reasonability = row.get("val_balanced_accuracy"), row.get("val_iou")
-        if self.config.best == "last" or performance is None:
-            return float(row["epoch"] or 0)
-        if self.config.best == "performance":
-            return performance
-        if reasonability is None:
-            raise ConfigError(
-                f"best: {self.config.best} needs annotated validation images, and there is none; "
-                "annotate some, or use --best performance"
-            )
-        return reasonability if self.config.best == "reasonability" else (performance + reasonability) / 2
-
-    def _keep(self, row: Row) -> None:
-        """Write checkpoints, log and state; of equal epochs the later one is the best."""
-        self.rows.append(row)
-        value = self._value(row)
-        is_best = value >= self.best_value
-        if is_best:
-            self.best_value, self.best_epoch = value, int(row["epoch"] or 0)
-        if not self._is_main:
-            return
-        network = prefixed("network", self.setup.classifier.network.state_dict())
-        facts = self._facts("running") | {"log": self.rows}
-        if is_best:
-            save_checkpoint(self.folder.best, network, facts)
-        tensors = network | prefixed("objective", self.setup.objective.state_dict())
-        tensors |= prefixed("optimizer", optimizer_tensors(self.optimizer))
-        save_checkpoint(self.folder.last, tensors, facts)
-        self.folder.write_log(self.rows)
-        self.write_facts("running")
-
-    def _resume(self) -> None:
-        if not self.folder.last.exists():
-            return  # stopped within the first epoch: it starts again, and alike
-        tensors, facts = load_checkpoint(self.folder.last)
-        self.setup.classifier.network.load_state_dict(stripped("network", tensors))
-        self.setup.objective.load_state_dict(stripped("objective", tensors))
-        restore_optimizer(self.optimizer, stripped("optimizer", tensors))
-        self.rows = facts["log"]
-        self.best_value, self.best_epoch = facts["best_value"], facts["best_epoch"]
-        self.seconds = facts["seconds"]
-        # A check that has passed before the stop need not be said again.
-        self.guarded = True
-
-    def write_facts(self, status: str) -> None:
-        """Write run.json."""
-        if self._is_main:
-            self.folder.write_facts(self._facts(status))
-
-    def _facts(self, status: str) -> dict[str, Any]:
-        setup = self.setup
-        return {
-            "lookright": lookright.__version__,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
-                "timm": timm.__version__,
-                "lightning_fabric": lightning_fabric.__version__,
-            },
-            "command": self.command,
-            "method": self.config.method,
-            "classes": list(setup.annotation_set.classes),
-            "mean": list(setup.classifier.mean),
-            "std": list(setup.classifier.std),
-            "weights": setup.classifier.weights,
-            "target_layer": setup.explainer.layer_name,
-            "trained_weights": len(setup.scope.trained),
-            "frozen_weights": len(setup.scope.frozen),
-            "status": status,
-            "epochs_done": len(self.rows),
-            "best_epoch": self.best_epoch,
-            "best_value": self.best_value if self.rows else None,
-            "seconds": round(self.seconds, 3),
-            "device": str(self.fabric.device),
-            "images": {
-                "train": len(setup.train),
-                "annotated": sum(setup.train.annotated),
-                "val": len(setup.val) if setup.val else 0,
-            },
-        }

@@ -48,10 +48,10 @@ class GaussianImputer(Imputer):
     The border is mirrored without repeating the edge.
 
     Example:
-        >>> dot = torch.zeros(1, 1, 3, 3)
-        >>> dot[..., 1, 1] = 1.0
-        >>> GaussianImputer()(dot, dot, None)[0, 0, 0].round(decimals=4)
-        tensor([0.2500, 0.5000, 0.2500])
+        >>> dot = torch.zeros(1, 1, 5, 5)
+        >>> dot[..., 2, 2] = 1.0
+        >>> GaussianImputer()(dot, dot, None)[0, 0, 2].round(decimals=4)
+        tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
     """
 
     kernel: Tensor

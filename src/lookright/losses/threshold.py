@@ -27,8 +27,8 @@ def adaptive_threshold(values: Tensor, marks: Tensor) -> Tensor:
         (R,)
 
     Example:
-        >>> adaptive_threshold(torch.tensor([[0.1, 0.4, 0.9]]), torch.tensor([[-1.0, 1.0, 1.0]])).item()
-        0.10009...
+        >>> adaptive_threshold(torch.tensor([[0.1, 0.4, 0.9]]), torch.tensor([[-1.0, 1.0, 1.0]]))
+        tensor([0.1001])
     """
     values = values.detach()
     infinity = torch.full_like(values, torch.inf)

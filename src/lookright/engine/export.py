@@ -1,0 +1,50 @@
+"""Taking a trained network elsewhere: plain weights and ONNX that need no lookright."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lookright.engine.setup import open_run
+from lookright.files import replacing
+from lookright.models import export_onnx, export_state_dict
+
+
+def export_run(path: Path, out: Path | None = None, *, onnx: bool = True, overwrite: bool = False) -> list[Path]:
+    """Write the best checkpoint of a run for use without lookright.
+
+    Args:
+        path: the run folder
+        out: folder to write, by default RUN/export
+        onnx: write network.onnx as well (extra 'onnx')
+        overwrite: replace files of an earlier export
+
+    Returns:
+        the files: weights.safetensors (a plain state dict of the backbone, head included), network.json (how
+        to build it and what its input and output mean), and network.onnx
+
+    Raises:
+        CheckpointError: no such run.
+        ConfigError: a file exists already, or the ONNX exporter is not installed.
+    """
+    run = open_run(path)
+    folder = path / "export" if out is None else out
+    weights, description, graph = (folder / n for n in ("weights.safetensors", "network.json", "network.onnx"))
+    export_state_dict(run.classifier.network, weights, overwrite=overwrite)
+    facts = {
+        "backbone": run.classifier.backbone,
+        "classes": list(run.classes),
+        "image_size": run.config.image_size,
+        "resize": "to a square, bilinear with antialiasing, aspect ratio not kept",
+        "mean": list(run.classifier.mean),
+        "std": list(run.classifier.std),
+        "input": "(B, 3, image_size, image_size) RGB in [0, 1], minus mean, divided by std",
+        "output": "(B, classes) logits",
+    }
+    with replacing(description) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    written = [weights, description]
+    if onnx:
+        export_onnx(run.classifier.network, run.config.image_size, graph, overwrite=overwrite)
+        written.append(graph)
+    return written

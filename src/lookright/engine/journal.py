@@ -1,0 +1,139 @@
+"""What a run remembers: its rows, its best epoch, its checkpoints, and how to go on from them."""
+
+from __future__ import annotations
+
+import math
+import platform
+from typing import Any
+
+import lightning_fabric
+import timm
+import torch
+import torchvision
+
+import lookright
+from lookright.config import TrainConfig
+from lookright.engine.checkpoint import (
+    load_checkpoint,
+    optimizer_tensors,
+    prefixed,
+    restore_optimizer,
+    save_checkpoint,
+    stripped,
+)
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.setup import Setup
+from lookright.errors import ConfigError
+
+Row = dict[str, float | int | None]
+
+
+class Journal:
+    """The memory of a run, on disk after every epoch.
+
+    Args:
+        config: the options
+        setup: network and objective, whose weights are kept
+        optimizer: whose state is kept
+        device: where the run trains, to be told
+        command: the command line that started it, to be told
+    """
+
+    def __init__(
+        self, config: TrainConfig, setup: Setup, optimizer: torch.optim.Optimizer, device: str, command: str
+    ) -> None:
+        self.config, self.setup, self.optimizer = config, setup, optimizer
+        self.device, self.command = device, command
+        self.folder = RunFolder(str(config.out))
+        self.rows: list[Row] = []
+        self.best_value, self.best_epoch = -math.inf, -1
+
+    def add(self, row: Row) -> bool:
+        """Take in an epoch; says whether it is the best so far. Of equal epochs the later one is."""
+        self.rows.append(row)
+        value = self._value(row)
+        is_best = value >= self.best_value
+        if is_best:
+            self.best_value, self.best_epoch = value, len(self.rows) - 1
+        return is_best
+
+    def out_of_patience(self) -> bool:
+        """Whether the best epoch lies further back than the options allow."""
+        patience = self.config.patience
+        return patience is not None and len(self.rows) - 1 - self.best_epoch >= patience
+
+    def save(self, is_best: bool) -> None:
+        """Write checkpoints, log and facts; each file is the old or the whole new one."""
+        network = prefixed("network", self.setup.classifier.network.state_dict())
+        facts = self.facts("running") | {"log": self.rows}
+        if is_best:
+            save_checkpoint(self.folder.best, network, facts)
+        tensors = network | prefixed("objective", self.setup.objective.state_dict())
+        tensors |= prefixed("optimizer", optimizer_tensors(self.optimizer))
+        save_checkpoint(self.folder.last, tensors, facts)
+        self.folder.write_log(self.rows)
+        self.write_facts("running")
+
+    def restore(self) -> bool:
+        """Go back to the last finished epoch; False where none was finished, and the run starts again."""
+        if not self.folder.last.exists():
+            return False
+        tensors, facts = load_checkpoint(self.folder.last)
+        self.setup.classifier.network.load_state_dict(stripped("network", tensors))
+        self.setup.objective.load_state_dict(stripped("objective", tensors))
+        restore_optimizer(self.optimizer, stripped("optimizer", tensors))
+        self.rows = facts["log"]
+        self.best_value, self.best_epoch = facts["best_value"], facts["best_epoch"]
+        return True
+
+    def write_facts(self, status: str) -> None:
+        """Write run.json."""
+        self.folder.write_facts(self.facts(status))
+
+    def facts(self, status: str) -> dict[str, Any]:
+        """Gather what run.json says."""
+        setup = self.setup
+        return {
+            "lookright": lookright.__version__,
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+                "timm": timm.__version__,
+                "lightning_fabric": lightning_fabric.__version__,
+            },
+            "command": self.command,
+            "method": self.config.method,
+            "classes": list(setup.annotation_set.classes),
+            "mean": list(setup.classifier.mean),
+            "std": list(setup.classifier.std),
+            "weights": setup.classifier.weights,
+            "target_layer": setup.explainer.layer_name,
+            "trained_weights": len(setup.scope.trained),
+            "frozen_weights": len(setup.scope.frozen),
+            "status": status,
+            "epochs_done": len(self.rows),
+            "best_epoch": self.best_epoch,
+            "best_value": self.best_value if self.rows else None,
+            "seconds": round(sum(row["seconds"] or 0 for row in self.rows), 3),
+            "device": self.device,
+            "images": {
+                "train": len(setup.train),
+                "annotated": sum(setup.train.annotated),
+                "val": len(setup.val) if setup.val else 0,
+            },
+        }
+
+    def _value(self, row: Row) -> float:
+        """Give the figure that decides which epoch is best."""
+        performance, reasonability = row.get("val_balanced_accuracy"), row.get("val_iou")
+        if self.config.best == "last" or performance is None:
+            return float(len(self.rows))
+        if self.config.best == "performance":
+            return performance
+        if reasonability is None:
+            raise ConfigError(
+                f"best: {self.config.best} needs annotated validation images, and there is none; "
+                "annotate some, or use --best performance"
+            )
+        return reasonability if self.config.best == "reasonability" else (performance + reasonability) / 2

@@ -1,0 +1,289 @@
+"""Explanations against captum and finite differences, and the traps of the field, one by one."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lookright.errors import ConfigError
+from lookright.explainers import GradCAM
+from lookright.models import create
+from lookright.types import Normalization, Request, Score, Target
+
+RAW = Request(normalization=Normalization.NONE)
+SIZE = 64
+
+
+def hooks(network: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules())
+
+
+class Tiny(nn.Module):
+    """Conv, then a nonlinear head: second order matters; smooth, so that gradcheck applies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(3, 4, 3)
+        self.target = nn.Conv2d(4, 5, 3)
+        self.above = nn.Linear(5, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.target(torch.tanh(self.below(x)))
+        return self.head(torch.tanh(self.above(torch.tanh(features).mean(dim=(2, 3)))))
+
+
+@pytest.fixture
+def tiny() -> Tiny:
+    torch.manual_seed(0)
+    return Tiny().double()
+
+
+def networks() -> dict[str, Callable[[], nn.Module]]:
+    return {
+        "timm resnet18": lambda: create("resnet18", num_classes=3).network,
+        "timm mobilenetv3_small_050": lambda: create("mobilenetv3_small_050", num_classes=3).network,
+        "timm tf_efficientnet_lite0": lambda: create("tf_efficientnet_lite0", num_classes=3).network,
+        "torchvision densenet121": lambda: torchvision.models.densenet121(num_classes=3),
+    }
+
+
+@pytest.mark.parametrize("name", networks())
+def test_equals_captum_with_its_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    network = networks()[name]().eval()
+    image, label = torch.rand(2, 3, SIZE, SIZE), torch.tensor([0, 2])
+    explain = GradCAM(network, image_size=SIZE)
+    ours = explain(image, label, RAW).explanation
+
+    captum = LayerGradCam(network, explain.layer)
+    theirs = captum.attribute(image, label, grad_kwargs={"create_graph": True})
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+    parameters = [p for p in network.parameters() if p.ndim >= 2]
+    ours_gradients = torch.autograd.grad(ours.square().sum(), parameters)
+    their_gradients = torch.autograd.grad(theirs.square().sum(), parameters)
+    for a, b in zip(ours_gradients, their_gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
+
+
+def test_second_order_gradients_by_finite_differences(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    explain = GradCAM(tiny, tiny.target)
+    names = ["below.weight", "target.weight", "above.weight", "head.weight"]
+    parameters = [dict(tiny.named_parameters())[name] for name in names]
+
+    def explanation(*_: Tensor) -> Tensor:
+        return explain(image, label, Request()).explanation.double()
+
+    # The maps are float32 by contract, so the check runs on a looser grid than gradcheck's default.
+    for parameter in parameters:
+        loss = explanation().square().sum()
+        (gradient,) = torch.autograd.grad(loss, parameter)
+        direction = torch.randn_like(parameter)
+        with torch.no_grad():
+            parameter.add_(1e-3 * direction)
+            up = explanation().square().sum()
+            parameter.sub_(2e-3 * direction)
+            down = explanation().square().sum()
+            parameter.add_(1e-3 * direction)
+        assert ((up - down) / 2e-3).item() == pytest.approx((gradient * direction).sum().item(), abs=2e-3, rel=2e-2)
+
+
+def test_first_order_is_the_map_with_detached_weights(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    ours = GradCAM(tiny, tiny.target, second_order=False)(image, label, RAW).explanation
+    ours_gradients = torch.autograd.grad(ours.square().sum(), list(tiny.parameters()), allow_unused=True)
+
+    activation = tiny.target(torch.tanh(tiny.below(image)))
+    logits = tiny.head(torch.tanh(tiny.above(torch.tanh(activation).mean(dim=(2, 3)))))
+    (slope,) = torch.autograd.grad(logits.gather(1, label[:, None]).sum(), activation, retain_graph=True)
+    reference = (slope.mean(dim=(2, 3), keepdim=True).detach() * activation).sum(dim=1, keepdim=True)
+    expected = torch.autograd.grad(reference.square().sum(), list(tiny.parameters()), allow_unused=True)
+    for (name, _), a, b in zip(tiny.named_parameters(), ours_gradients, expected, strict=True):
+        assert (a is None) == (b is None), name
+        if a is not None:
+            torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_trap_1_without_second_order_the_layers_above_get_nothing(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    for second_order in (True, False):
+        explain = GradCAM(tiny, tiny.target, second_order=second_order)
+        loss = explain(image, label, RAW).explanation.square().sum()
+        gradients = torch.autograd.grad(loss, [tiny.above.weight, tiny.head.weight], allow_unused=True)
+        assert all((g is not None) == second_order for g in gradients)
+
+
+def test_trap_3_one_forward_pass_leaves_batchnorm_as_plain_training_does() -> None:
+    torch.manual_seed(0)
+    image, label = torch.rand(4, 3, SIZE, SIZE), torch.tensor([0, 1, 2, 0])
+    plain, explained = (create("resnet18", num_classes=3).network.train() for _ in range(2))
+    explained.load_state_dict(plain.state_dict())
+    logits = plain(image)
+    torch.testing.assert_close(GradCAM(explained, image_size=SIZE)(image, label, RAW).logits, logits)
+    for (name, a), b in zip(plain.named_buffers(), explained.buffers(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_trap_4_an_in_place_relu_behind_the_layer_does_not_change_the_map() -> None:
+    torch.manual_seed(0)
+
+    def build(inplace: bool) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        )
+
+    safe, inplace = build(False), build(True)
+    inplace.load_state_dict(safe.state_dict())
+    image, label = torch.rand(2, 3, 8, 8), torch.tensor([0, 1])
+    a = GradCAM(safe, safe[0])(image, label, RAW).explanation
+    b = GradCAM(inplace, inplace[0])(image, label, RAW).explanation
+    assert torch.equal(a, b)
+    assert (a != 0).any()
+
+
+def test_trap_5_no_hook_stays(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    GradCAM(tiny, tiny.target)(image, label)
+    assert hooks(tiny) == 0
+
+    with pytest.raises(ConfigError, match="not a map"):
+        GradCAM(tiny, tiny.head)(image, label)
+    assert hooks(tiny) == 0
+
+    class Raises(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            super().forward(x)
+            raise RuntimeError("broken")
+
+    broken = Raises().double()
+    with pytest.raises(RuntimeError, match="broken"):
+        GradCAM(broken, broken.target)(image, label)
+    assert hooks(broken) == 0
+    assert torch.is_grad_enabled()
+
+
+def test_grad_mode_is_restored(tiny: Tiny) -> None:
+    image = torch.rand(2, 3, 8, 8, dtype=torch.double)
+    request = Request(target=Target.PREDICTED)
+    with torch.no_grad():
+        logits, maps = GradCAM(tiny, tiny.target)(image, None, request)
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+    assert not logits.requires_grad
+    assert not maps[request].requires_grad
+
+
+def test_no_grad_gives_the_same_map(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    explain = GradCAM(tiny, tiny.target)
+    with torch.no_grad():
+        without = explain(image, label).explanation
+    assert torch.equal(without, explain(image, label).explanation.detach())
+
+
+def test_a_frozen_network_still_explains(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    expected = GradCAM(tiny, tiny.target)(image, label).explanation
+    for parameter in [*tiny.below.parameters(), *tiny.target.parameters()]:
+        parameter.requires_grad_(False)
+    explanation = GradCAM(tiny, tiny.target)(image, label).explanation
+    torch.testing.assert_close(explanation, expected)
+    explanation.sum().backward()
+    assert tiny.head.weight.grad is not None
+
+
+@pytest.mark.parametrize("layer", [nn.Hardsigmoid(), nn.Hardsigmoid(inplace=True)])
+def test_trap_8_hardsigmoid_above_the_layer(layer: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    explanation = GradCAM(network, network[0])(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), RAW).explanation
+    explanation.square().sum().backward()
+    assert network[4].weight.grad.abs().sum() > 0
+
+
+def test_trap_8_fused_attention_above_the_layer() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            tokens = self.conv(x).flatten(2).transpose(1, 2)
+            return self.head(F.scaled_dot_product_attention(tokens, tokens, tokens).mean(dim=1))
+
+    network = Attention()
+    explanation = GradCAM(network, network.conv)(torch.rand(2, 3, 16, 16), torch.tensor([0, 1]), RAW).explanation
+    explanation.square().sum().backward()
+    assert network.head.weight.grad.abs().sum() > 0
+
+
+def test_scores_share_the_pass_and_differ_as_they_should(tiny: Tiny) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    contrast = Request(score=Score.CONTRAST, normalization=Normalization.NONE)
+    maps = GradCAM(tiny, tiny.target)(image, label, RAW, contrast).explanations
+    each = [GradCAM(tiny, tiny.target)(image, torch.full((2,), k), RAW).explanation for k in range(3)]
+    for i, true in enumerate(label):
+        others = torch.stack([each[k][i] for k in range(3) if k != true]).mean(dim=0)
+        torch.testing.assert_close(maps[contrast][i], each[true][i] - others)
+
+
+def test_class_activation_map_sums_to_the_logit() -> None:
+    """Global average pooling and a linear head: sum of h w M over cells / (h w) is the logit minus its bias."""
+    torch.manual_seed(0)
+    network = create("resnet18", num_classes=3).network.eval()
+    label = torch.tensor([0, 2])
+    logits, maps = GradCAM(network, image_size=SIZE)(torch.rand(2, 3, SIZE, SIZE), label, RAW)
+    total = maps[RAW].sum(dim=(1, 2, 3))
+    torch.testing.assert_close(total, logits.gather(1, label[:, None])[:, 0] - network.fc.bias[label], atol=1e-5, rtol=1e-4)
+
+
+def test_per_image_results_do_not_depend_on_the_batch(tiny: Tiny) -> None:
+    image, label = torch.rand(4, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2, 1, 1])
+    explain = GradCAM(tiny, tiny.target)
+    together = explain(image, label).explanation
+    alone = torch.cat([explain(image[i : i + 1], label[i : i + 1]).explanation for i in range(4)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_autocast_maps_are_float32() -> None:
+    network = create("resnet18", num_classes=2).network
+    explain = GradCAM(network, image_size=SIZE)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits, maps = explain(torch.rand(2, 3, SIZE, SIZE), torch.tensor([0, 1]))
+    explanation = maps[Request()]
+    assert explanation.dtype is torch.float32
+    assert logits.dtype is torch.bfloat16
+    explanation.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+def test_errors_say_what_to_do(tiny: Tiny) -> None:
+    image = torch.rand(2, 3, 8, 8, dtype=torch.double)
+    explain = GradCAM(tiny, tiny.target)
+    with pytest.raises(ConfigError, match="pass labels"):
+        explain(image)
+    with pytest.raises(ConfigError, match=r"torch\.no_grad"), torch.inference_mode():
+        explain(image, torch.tensor([0, 1]))
+    with pytest.raises(ConfigError, match="not part of the network"):
+        GradCAM(tiny, nn.Conv2d(3, 3, 1))
+    unused = Tiny().double()
+    unused.extra = nn.Conv2d(3, 3, 1)
+    with pytest.raises(ConfigError, match="did not run"):
+        GradCAM(unused, unused.extra)(image, torch.tensor([0, 1]))
+
+    class Unconnected(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            self.target(self.below(x))
+            return self.head(x.mean(dim=(2, 3)) @ torch.ones(3, 6, dtype=x.dtype))
+
+    loose = Unconnected().double()
+    with pytest.raises(ConfigError, match="do not depend"):
+        GradCAM(loose, loose.target)(image, torch.tensor([0, 1]))
+    one = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).double()
+    with pytest.raises(ConfigError, match="two outputs"):
+        GradCAM(one, one[0])(image, torch.tensor([0, 0]))
