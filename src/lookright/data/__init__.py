@@ -1,0 +1,43 @@
+"""Images and annotations: reading them as people have them, checking them, and feeding them to a network."""
+
+from lookright.data.annotations import (
+    AnnotationSet,
+    Item,
+    Marks,
+    MaskFiles,
+    Matrix,
+    Problem,
+    Shapes,
+    SignedMask,
+)
+from lookright.data.check import CheckReport, check, format_report
+from lookright.data.dataset import ExplanationDataset, collate
+from lookright.data.images import load_image, load_mask
+from lookright.data.readers import read_annotations
+from lookright.data.samplers import AnnotatedBatchSampler
+from lookright.data.splits import choose_subsets, make_splits
+from lookright.data.toy import Decoy, write_decoy_digits
+
+__all__ = [
+    "AnnotatedBatchSampler",
+    "AnnotationSet",
+    "CheckReport",
+    "Decoy",
+    "ExplanationDataset",
+    "Item",
+    "Marks",
+    "MaskFiles",
+    "Matrix",
+    "Problem",
+    "Shapes",
+    "SignedMask",
+    "check",
+    "choose_subsets",
+    "collate",
+    "format_report",
+    "load_image",
+    "load_mask",
+    "make_splits",
+    "read_annotations",
+    "write_decoy_digits",
+]

@@ -1,0 +1,225 @@
+"""What a data folder holds once it is read: images with labels, splits and marks, and what is wrong."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookright.data.images import MAX_PIXELS, load_mask, load_signed_mask
+from lookright.data.shapes import Shape
+from lookright.errors import DataError
+
+Area = NDArray[np.float32]
+Grid = NDArray[np.float32] | NDArray[np.uint8]
+
+
+class Marks(ABC):
+    """Where a person said that the evidence is, and where it must not be, for one image."""
+
+    covers_whole_image: ClassVar[bool] = False
+    """True for a grid that is laid over the image whatever its shape; others keep the image's aspect."""
+
+    @abstractmethod
+    def sides(self) -> tuple[Area, Area]:
+        """Positive and negative marks apart, at the size they were drawn at.
+
+        Returns:
+            two (H, W) float32 in [0, 1]
+
+        Raises:
+            DataError: the file is missing, damaged or contradicts itself.
+        """
+
+    def render(self) -> Area:
+        """Positive minus negative: what both sides mark equally is unmarked.
+
+        Returns:
+            (H, W) float32 in [-1, 1], at the size the marks were drawn at
+
+        Raises:
+            DataError: as `sides`
+        """
+        positive, negative = self.sides()
+        return positive - negative
+
+
+@dataclass(frozen=True)
+class MaskFiles(Marks):
+    """Plain mask files: black is unmarked."""
+
+    positive: Path | None
+    negative: Path | None = None
+
+    def sides(self) -> tuple[Area, Area]:
+        """Read the files; a side without a file is empty."""
+        positive = load_mask(self.positive).astype(np.float32) if self.positive else None
+        negative = load_mask(self.negative).astype(np.float32) if self.negative else None
+        return _both(positive, negative, f"{self.positive} and {self.negative}")
+
+
+@dataclass(frozen=True)
+class SignedMask(Marks):
+    """One grey file: 0 is negative, 128 unmarked, 255 positive."""
+
+    path: Path
+
+    def sides(self) -> tuple[Area, Area]:
+        """Read the file and part it at 128."""
+        signed = load_signed_mask(self.path)
+        return signed.clip(min=0), (-signed).clip(min=0)
+
+
+@dataclass(frozen=True)
+class Shapes(Marks):
+    """Polygons, boxes and run-length masks on a canvas of a stated size.
+
+    Example:
+        >>> from lookright.data.shapes import Box
+        >>> Shapes(height=1, width=3, positive=(Box(0, 0, 1, 1),), negative=(Box(2, 0, 3, 1),)).render()
+        array([[ 1.,  0., -1.]], dtype=float32)
+    """
+
+    height: int
+    width: int
+    positive: tuple[Shape, ...] = ()
+    negative: tuple[Shape, ...] = ()
+    source: str = "shapes"
+    """file and image, for messages"""
+
+    def sides(self) -> tuple[Area, Area]:
+        """Fill the shapes of each side: their union."""
+        if self.height < 1 or self.width < 1 or self.height * self.width > MAX_PIXELS:
+            raise DataError(
+                f"{self.source}: a canvas of {self.width} x {self.height} pixels, the limit is "
+                f"{MAX_PIXELS:,}; correct the width and height there"
+            )
+        return self._fill(self.positive), self._fill(self.negative)
+
+    def _fill(self, shapes: tuple[Shape, ...]) -> Area:
+        canvas = np.zeros((self.height, self.width), dtype=bool)
+        for shape in shapes:
+            try:
+                shape.fill(canvas)
+            except DataError as error:
+                raise DataError(f"{self.source}: {error}; draw it again or delete it") from error
+        return canvas.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix(Marks):
+    """Grids of numbers laid over the whole image, whatever its shape: RES's own files."""
+
+    covers_whole_image = True
+
+    positive: Grid | None
+    """(H, W) in [0, 1]"""
+    negative: Grid | None = None
+    source: str = "matrix"
+
+    def sides(self) -> tuple[Area, Area]:
+        """The grids as given; a side without one is empty."""
+        positive = None if self.positive is None else self.positive.astype(np.float32)
+        negative = None if self.negative is None else self.negative.astype(np.float32)
+        return _both(positive, negative, self.source)
+
+
+def _both(positive: Area | None, negative: Area | None, source: str) -> tuple[Area, Area]:
+    if positive is None and negative is None:
+        raise DataError(f"{source}: neither a positive nor a negative side")
+    if positive is None:
+        positive = np.zeros_like(negative)
+    if negative is None:
+        negative = np.zeros_like(positive)
+    if positive.shape != negative.shape:
+        raise DataError(
+            f"{source}: the positive marks are {size_text(positive)}, the negative ones "
+            f"{size_text(negative)}; bring both to the size of the image"
+        )
+    return positive, negative
+
+
+def size_text(pixels: NDArray[np.generic]) -> str:
+    """Width x height, as people give it.
+
+    Example:
+        >>> size_text(np.zeros((2, 3)))
+        '3 x 2'
+    """
+    return f"{pixels.shape[1]} x {pixels.shape[0]}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image: where it is, what it shows, what is marked on it."""
+
+    id: str
+    """path below the data folder, with forward slashes: the `file` of split.csv"""
+    path: Path
+    label: int
+    """index into `AnnotationSet.classes`"""
+    split: str
+    group: str | None = None
+    """the `group` of split.csv, for per-group accuracy"""
+    marks: Marks | None = None
+    """None: nobody has annotated this image"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a file, and what to do about it."""
+
+    path: Path
+    what: str
+    remedy: str
+    fatal: bool = False
+    """whether training refuses to start; if not, the file is left out or the remark is for information"""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """Everything that a data folder holds."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """class names in the order of their labels"""
+    items: tuple[Item, ...]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that hold images: train, val, test first, others after them."""
+        names = {item.split for item in self.items}
+        usual = [name for name in ("train", "val", "test") if name in names]
+        return (*usual, *sorted(names.difference(usual)))
+
+    def split(self, name: str) -> AnnotationSet:
+        """The images of one split, with the classes of the whole.
+
+        Raises:
+            DataError: no image belongs to that split.
+
+        Example:
+            >>> item = Item("images/cat/a.jpg", Path("a.jpg"), label=0, split="train")
+            >>> whole = AnnotationSet(Path("pets"), ("cat",), (item,))
+            >>> len(whole.split("train").items)
+            1
+            >>> whole.split("test")
+            Traceback (most recent call last):
+            lookright.errors.DataError: pets: no image is in split 'test'; the splits there are: train. ...
+        """
+        items = tuple(item for item in self.items if item.split == name)
+        if not items:
+            there = ", ".join(self.splits) or "none"
+            raise DataError(
+                f"{self.root}: no image is in split {name!r}; the splits there are: {there}. "
+                f"Name one of these, or put some images into {name!r} (column 'split' of split.csv)"
+            )
+        return replace(self, items=items)

@@ -1,0 +1,173 @@
+"""The data set of images and annotations at one size, and how its samples become a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from lookright.data.align import align
+from lookright.data.annotations import Area, Item
+from lookright.data.images import open_picture
+from lookright.data.transforms import apply_joint, joint_transform
+from lookright.errors import ConfigError
+from lookright.resize import resize_annotation
+from lookright.types import Batch, Sample
+
+
+class ExplanationDataset(Dataset[Sample]):
+    """Images with label and annotation, resized to a square.
+
+    The annotation goes along with every change of the image. When it shrinks, a pixel takes the sign that
+    covers more of it, if that is at least a quarter (`lookright.resize`), so that thin marks survive; when
+    it grows, the nearest mark.
+
+    Images and annotations are decoded once and kept, resized, up to `cache_bytes`. With worker processes
+    the bytes are shared out among them; give the DataLoader `persistent_workers=True` then, or every epoch
+    decodes again.
+
+    Args:
+        items: the images, for instance `read_annotations(config).split("train").items`
+        image_size: side of the square in pixels
+        mean: of the three channels, on the scale [0, 1], subtracted
+        std: of the three channels, divided by
+        flip: mirror at random, image and annotation together
+        seed: of the random mirroring
+        cache_bytes: memory for decoded images; 0 decodes each time
+
+    Raises:
+        ConfigError: an argument out of range.
+
+    Shapes:
+        a sample's image is (3, image_size, image_size) float32, its annotation (1, image_size, image_size)
+        float32 in [-1, 1], all 0 where the image is not annotated.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "a.png")
+        ...     Image.new("RGB", (8, 6), (255, 255, 255)).save(file)
+        ...     dataset = ExplanationDataset(
+        ...         [Item("a.png", file, 0, "train")], image_size=4, mean=[0.5] * 3, std=[0.5] * 3
+        ...     )
+        ...     sample = dataset[0]
+        >>> sample.image.shape, sample.image.max().item(), sample.annotated
+        (torch.Size([3, 4, 4]), 1.0, False)
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        *,
+        image_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        flip: bool = False,
+        seed: int = 0,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        if image_size < 1:
+            raise ConfigError(f"image_size: got {image_size}; give the side of the square in pixels, 224 say")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ConfigError(f"mean, std: got {mean} and {std}; give three numbers each, std above 0")
+        if seed < 0:
+            raise ConfigError(f"seed: got {seed}; give 0 or more")
+        self.items = tuple(items)
+        self.image_size = image_size
+        self.flip = flip
+        self.seed = seed
+        self.cache_bytes = cache_bytes
+        self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
+        self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
+        self._transform = joint_transform(flip=flip)
+        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._cached_bytes = 0
+        # In shared memory, so that workers that live on from epoch to epoch see the new number.
+        self._epoch = torch.zeros(1, dtype=torch.int64)
+        self._epoch.untyped_storage().share_memory_()
+
+    @property
+    def labels(self) -> list[int]:
+        """Label of each image."""
+        return [item.label for item in self.items]
+
+    @property
+    def annotated(self) -> list[bool]:
+        """Whether each image has an annotation."""
+        return [item.marks is not None for item in self.items]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch begins: every epoch mirrors other images.
+
+        Args:
+            epoch: counted from 0
+        """
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        item = self.items[index]  # raises IndexError beyond the end, which ends plain iteration
+        index %= len(self.items)
+        pixels, marks = self._load(index)
+        image = (pixels.float() / 255 - self._mean) / self._std
+        annotation = marks.float()
+        if self.flip:
+            image, annotation = apply_joint(
+                self._transform, image, annotation, seed=self.seed, epoch=int(self._epoch), index=index
+            )
+        return Sample(image, item.label, annotation, item.marks is not None, item.id)
+
+    def _load(self, index: int) -> tuple[Tensor, Tensor]:
+        """Image (3, S, S) uint8 and annotation (1, S, S), int8 where that can hold it."""
+        if index in self._cache:
+            return self._cache[index]
+        item = self.items[index]
+        picture = open_picture(item.path)
+        pixels = _resize_image(picture.image, self.image_size)
+        marks = _resize_marks(align(item, picture), self.image_size)
+        worker = get_worker_info()
+        limit = self.cache_bytes // (worker.num_workers if worker else 1)
+        size = pixels.nbytes + marks.nbytes
+        if self._cached_bytes + size <= limit:
+            self._cache[index] = pixels, marks
+            self._cached_bytes += size
+        return pixels, marks
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples into a batch: the `collate_fn` of a DataLoader.
+
+    Example:
+        >>> zeros = torch.zeros(1, 2, 2)
+        >>> batch = collate([Sample(zeros.expand(3, 2, 2), 1, zeros, False, "a.jpg")])
+        >>> batch.image.shape, batch.label, batch.annotated, batch.id
+        (torch.Size([1, 3, 2, 2]), tensor([1]), tensor([False]), ('a.jpg',))
+    """
+    return Batch(
+        image=torch.stack([sample.image for sample in samples]),
+        label=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+        annotation=torch.stack([sample.annotation for sample in samples]),
+        annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
+        id=tuple(sample.id for sample in samples),
+    )
+
+
+def _resize_image(image: Image.Image, side: int) -> Tensor:
+    # Pillow's bilinear filter widens when it shrinks: that is the antialiasing.
+    square = image.resize((side, side), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
+
+
+def _resize_marks(signed: Area | None, side: int) -> Tensor:
+    if signed is None:
+        return torch.zeros(1, side, side, dtype=torch.int8)
+    marks = resize_annotation(torch.from_numpy(signed)[None, None], (side, side))[0]
+    whole = marks.round().to(torch.int8)
+    return whole if torch.equal(whole.float(), marks) else marks

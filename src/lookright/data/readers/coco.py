@@ -1,0 +1,128 @@
+"""COCO instances json: polygons, run-length masks, and boxes where there is no segmentation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from lookright.config import DataConfig
+from lookright.data.annotations import Marks, Problem, Shapes
+from lookright.data.layout import Photo, Photos
+from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
+from lookright.data.shapes import RunLengths, Shape, box, polygon
+from lookright.errors import DataError
+
+
+def read_coco(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
+    """Read COCO instances: `annotations/*.json` or `config.annotations`.
+
+    The format: https://cocodataset.org/#format-data
+
+    Images are found by `file_name`. An image is annotated if at least one annotation of a wanted category
+    belongs to it: a file that lists an image without any says nothing of it.
+
+    Raises:
+        DataError: there is no json file.
+    """
+    categories = Categories.of(config)
+    marks: dict[str, Marks] = {}
+    problems: list[Problem] = []
+    for file in annotation_files(config, photos, ".json", ("annotations", "annotations.json")):
+        found, more = _read_file(file, photos, categories)
+        problems += more
+        for photo_id, shapes in found.items():
+            if photo_id in marks:
+                what = f"{photo_id} is annotated in another json file already"
+                problems.append(Problem(file, what, "keep one of the two", fatal=True))
+            marks[photo_id] = shapes
+    return marks, problems
+
+
+def _read_file(file: Path, photos: Photos, categories: Categories) -> tuple[dict[str, Shapes], list[Problem]]:
+    content, problem = read_json(file)
+    if problem is not None:
+        return {}, [problem]
+    lists = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(_is_table(content.get(name)) for name in lists):
+        what = f"not COCO instances: it needs the lists {', '.join(lists)}"
+        return {}, [Problem(file, what, "export it as 'COCO instances'", fatal=True)]
+    names = {category.get("id"): str(category.get("name")) for category in content["categories"]}
+    problems = categories.problems(set(names.values()), file)
+    images, more = _find_images(file, content["images"], photos)
+    problems += more
+
+    drawn: dict[Any, dict[int, list[Shape]]] = defaultdict(lambda: {1: [], -1: []})
+    for annotation in content["annotations"]:
+        image = images.get(annotation.get("image_id"))
+        where = f"annotation {annotation.get('id')}"
+        if image is None:
+            continue
+        if annotation.get("category_id") not in names:
+            what = f"{where}: there is no category {annotation.get('category_id')!r}"
+            problems.append(Problem(file, what, "add the category or remove the annotation"))
+            continue
+        sign = categories.sign(names[annotation["category_id"]])
+        if not sign:
+            continue
+        try:
+            shapes = _shapes(annotation, height=image[1], width=image[2])
+        except (DataError, TypeError, ValueError, KeyError) as error:
+            problems.append(Problem(file, f"{where}: {error}", "it is left out: draw it again or delete it"))
+            continue
+        drawn[annotation["image_id"]][sign] += shapes
+    marks = {}
+    for image_id, sides in drawn.items():
+        photo, height, width = images[image_id]
+        source = f"{file}, image {image_id}"
+        marks[photo.id] = Shapes(height, width, tuple(sides[1]), tuple(sides[-1]), source)
+    return marks, problems
+
+
+def _find_images(
+    file: Path, entries: list[dict[str, Any]], photos: Photos
+) -> tuple[dict[Any, tuple[Photo, int, int]], list[Problem]]:
+    """COCO image id -> photo, height, width."""
+    images: dict[Any, tuple[Photo, int, int]] = {}
+    problems: list[Problem] = []
+    absent: list[str] = []
+    for entry in entries:
+        where = f"image {entry.get('id')}: "
+        height, width = entry.get("height"), entry.get("width")
+        photo = one_photo(photos, [str(entry.get("file_name", ""))], file, where)
+        if isinstance(photo, Problem):
+            if photo.fatal:
+                problems.append(photo)
+            else:
+                absent.append(str(entry.get("file_name")))
+        elif not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+            what = f"{where}height {height!r}, width {width!r}"
+            problems.append(Problem(file, what, "write the size of the image in pixels there", fatal=True))
+        else:
+            images[entry.get("id")] = (photo, height, width)
+    if absent:
+        what = f"{len(absent)} of {len(entries)} images are not in {photos.root}, for instance {absent[0]}"
+        nothing = len(absent) == len(entries)
+        remedy = "add them, or leave it: their annotations are not used"
+        problems.append(
+            Problem(file, what, "file_name has to fit the images" if nothing else remedy, fatal=nothing)
+        )
+    return images, problems
+
+
+def _shapes(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, dict):
+        if list(segmentation["size"]) != [height, width]:
+            raise DataError(
+                f"an RLE of size {segmentation['size']} in an image of height {height}, width {width}"
+            )
+        return [RunLengths.from_counts(segmentation["counts"], height, width)]
+    if segmentation:
+        return [polygon(zip(ring[::2], ring[1::2], strict=True), height, width) for ring in segmentation]
+    left, top, box_width, box_height = map(float, annotation["bbox"])
+    return [box(left, top, left + box_width, top + box_height)]
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)

@@ -1,0 +1,131 @@
+"""LabelMe json files: polygons, rectangles, circles and masks, one file per image."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lookright.config import DataConfig
+from lookright.data.annotations import Marks, Problem, Shapes
+from lookright.data.images import MAX_PIXELS
+from lookright.data.layout import Photos
+from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
+from lookright.data.shapes import RunLengths, Shape, box, polygon
+from lookright.errors import DataError
+
+_CIRCLE_CORNERS = 64
+
+
+def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
+    """Read LabelMe files: beside the images, in `annotations/`, or in `config.annotations`.
+
+    The format: https://github.com/wkentaro/labelme
+
+    Shapes of type polygon, rectangle, oriented_rectangle, circle and mask are areas; points and lines are
+    not and are left out. An image is annotated if its file holds at least one shape of a wanted label.
+
+    Raises:
+        DataError: there is no json file.
+    """
+    categories = Categories.of(config)
+    files = annotation_files(config, photos, ".json", ("annotations", "images", ""))
+    top = config.annotations or next(
+        (
+            photos.root / name
+            for name in ("annotations", "images")
+            if files[0].is_relative_to(photos.root / name)
+        ),
+        photos.root,
+    )
+    marks: dict[str, Marks] = {}
+    problems: list[Problem] = []
+    present: set[str] = set()
+    for file in files:
+        content, problem = read_json(file)
+        if problem is not None:
+            problems.append(problem)
+            continue
+        if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+            what = "not a LabelMe file: it has no list 'shapes'"
+            problems.append(Problem(file, what, "remove it, or save it with labelme again"))
+            continue
+        relative = file.relative_to(top) if file.is_relative_to(top) and file != top else Path(file.name)
+        names = [relative.with_suffix("").as_posix(), str(content.get("imagePath") or "")]
+        photo = one_photo(photos, names, file)
+        if isinstance(photo, Problem):
+            problems.append(photo)
+            continue
+        present |= {str(shape.get("label")) for shape in content["shapes"] if isinstance(shape, dict)}
+        shapes, more = _read_shapes(file, content, categories, photo.id)
+        problems += more
+        if shapes is None:
+            continue
+        if photo.id in marks:
+            what = f"{photo.id} has another json file already"
+            problems.append(Problem(file, what, "keep one of the two", fatal=True))
+        marks[photo.id] = shapes
+    return marks, categories.problems(present, top) + problems
+
+
+def _read_shapes(
+    file: Path, content: dict[str, Any], categories: Categories, photo_id: str
+) -> tuple[Shapes | None, list[Problem]]:
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if not (isinstance(height, int) and isinstance(width, int) and 0 < height * width <= MAX_PIXELS):
+        what = f"imageHeight {height!r}, imageWidth {width!r}"
+        return None, [Problem(file, what, "write the size of the image in pixels there", fatal=True)]
+    sides: dict[int, list[Shape]] = {1: [], -1: []}
+    problems = []
+    for number, shape in enumerate(content["shapes"], start=1):
+        try:
+            sign = categories.sign(str(shape.get("label")))
+            if sign:
+                sides[sign].append(_shape(shape, height, width))
+        except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"shape {number}: {error}"
+            problems.append(Problem(file, what, "it is left out: draw it again as a polygon, or delete it"))
+    if not sides[1] and not sides[-1]:
+        return None, problems
+    return Shapes(height, width, tuple(sides[1]), tuple(sides[-1]), f"{file} ({photo_id})"), problems
+
+
+def _shape(shape: dict[str, Any], height: int, width: int) -> Shape:
+    kind = shape.get("shape_type") or "polygon"
+    points = shape["points"]
+    if kind in ("polygon", "oriented_rectangle"):
+        return polygon(points, height, width)
+    if kind not in ("rectangle", "circle", "mask"):
+        raise DataError(f"a shape of type {kind!r} covers no area")
+    (x0, y0), (x1, y1) = points
+    if kind == "circle":  # centre, and a point on the edge
+        radius = math.hypot(x1 - x0, y1 - y0)
+        angles = (2 * math.pi * corner / _CIRCLE_CORNERS for corner in range(_CIRCLE_CORNERS))
+        return polygon(
+            [(x0 + radius * math.cos(a), y0 + radius * math.sin(a)) for a in angles], height, width
+        )
+    if kind == "rectangle":
+        return box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    return RunLengths.from_mask(_paste(shape["mask"], round(min(x0, x1)), round(min(y0, y1)), height, width))
+
+
+def _paste(encoded: str, left: int, top: int, height: int, width: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A mask that is stored as a PNG of its bounding box."""
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",))
+        if image.width > width or image.height > height:
+            raise DataError(f"a mask of {image.width} x {image.height} in an image of {width} x {height}")
+        pixels = np.asarray(image.convert("L")) > 0
+    except (OSError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
+        raise DataError(f"a damaged mask ({error})") from error
+    left, top = max(left, 0), max(top, 0)
+    canvas = np.zeros((height, width), dtype=bool)
+    room = canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]]
+    room |= pixels[: room.shape[0], : room.shape[1]]
+    return canvas

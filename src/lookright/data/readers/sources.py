@@ -1,0 +1,119 @@
+"""What the readers share: where annotation files are, reading json, categories, one photo per name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookright.config import DataConfig
+from lookright.data.annotations import Problem
+from lookright.data.layout import Photo, Photos, list_files
+from lookright.errors import DataError
+
+
+def annotation_files(config: DataConfig, photos: Photos, suffix: str, usual: tuple[str, ...]) -> list[Path]:
+    """The annotation files: what the option `annotations` names (a file or a folder), else the usual ones.
+
+    Args:
+        config: `annotations` counts here
+        photos: of the data folder
+        suffix: .json, .xml, .csv
+        usual: places below the data folder that are tried where none is named
+
+    Raises:
+        DataError: the file or folder does not exist, or holds no such file.
+    """
+    if config.annotations is not None:
+        places = [config.annotations]
+        if not config.annotations.exists():
+            raise DataError(
+                f"annotations: {config.annotations} does not exist; give a {suffix} file or a folder of them"
+            )
+    else:
+        places = [photos.root / name for name in usual]
+    for place in places:
+        files = [place] if place.is_file() else list_files(place, {suffix})
+        if files:
+            return files
+    looked = ", ".join(map(str, places))
+    raise DataError(
+        f"no {suffix} file in {looked}; name the annotations of format '{config.format}' with --annotations"
+    )
+
+
+def read_json(path: Path) -> tuple[Any, Problem | None]:
+    """Read a json file; None and a fatal problem if it cannot be read."""
+    remedy = "export it again"
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig")), None
+    except json.JSONDecodeError as error:
+        what = f"broken json in line {error.lineno}, column {error.colno}: {error.msg}"
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 text (byte {error.start})"
+    except RecursionError:
+        what = "json nested too deeply"
+    except OSError as error:
+        what, remedy = f"cannot be read ({error})", "check the file"
+    return None, Problem(path, what, remedy, fatal=True)
+
+
+def one_photo(photos: Photos, names: list[str], source: Path, where: str = "") -> Photo | Problem:
+    """The photo that the first fitting name means, or what is wrong.
+
+    Args:
+        photos: of the data folder
+        names: most reliable first
+        source: the annotation file
+        where: line or entry in it, for the message
+    """
+    for name in names:
+        found = photos.find(name, anywhere=True) if name else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(photo.id for photo in found[:3])
+            remedy = "write the path below the data folder there, or rename the images"
+            return Problem(source, f"{where}{name!r} can mean {len(found)} images: {ids}", remedy, fatal=True)
+    named = " or ".join(repr(name) for name in dict.fromkeys(names) if name) or "no name"
+    return Problem(source, f"{where}there is no image for {named}", "add the image, or remove its annotation")
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Which categories of a file mean 'look here', which 'not here'; those of neither are passed over."""
+
+    positive: frozenset[str]
+    """empty: all that are not negative"""
+    negative: frozenset[str]
+
+    @classmethod
+    def of(cls, config: DataConfig) -> Categories:
+        """The categories that the options name."""
+        return cls(frozenset(config.positive_categories), frozenset(config.negative_categories))
+
+    def sign(self, name: str) -> int:
+        """1 for a positive category, -1 for a negative one, 0 for one that is passed over.
+
+        Example:
+            >>> categories = Categories(frozenset(), frozenset({"sky"}))
+            >>> categories.sign("bird"), categories.sign("sky")
+            (1, -1)
+        """
+        if name in self.negative:
+            return -1
+        return 1 if not self.positive or name in self.positive else 0
+
+    def problems(self, present: set[str], source: Path) -> list[Problem]:
+        """Categories that were asked for and are not there, or are asked for on both sides."""
+        there = ", ".join(sorted(present)) or "none"
+        problems = [
+            Problem(source, f"there is no category {name!r}", f"those there are: {there}", fatal=True)
+            for name in sorted((self.positive | self.negative) - present)
+        ]
+        problems += [
+            Problem(source, f"category {name!r} is both positive and negative", "name it once", fatal=True)
+            for name in sorted(self.positive & self.negative)
+        ]
+        return problems

@@ -1,0 +1,82 @@
+"""Pascal VOC xml files: boxes, one file per image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from lookright.config import DataConfig
+from lookright.data.annotations import Marks, Problem, Shapes
+from lookright.data.layout import Photos
+from lookright.data.readers.sources import Categories, annotation_files, one_photo
+from lookright.data.shapes import Shape, box
+from lookright.errors import DataError
+
+
+def read_voc(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
+    """Read boxes of Pascal VOC (Everingham et al., IJCV 2010): `Annotations/**.xml` or `config.annotations`.
+
+    Coordinates are 1-based and inclusive, as in VOC's development kit: xmin 1, xmax 10 are ten pixels. An
+    image is annotated if its file holds at least one object of a wanted category.
+
+    Raises:
+        DataError: there is no xml file.
+    """
+    categories = Categories.of(config)
+    files = annotation_files(config, photos, ".xml", ("Annotations", "annotations"))
+    top = config.annotations or files[0].parent
+    marks: dict[str, Marks] = {}
+    problems: list[Problem] = []
+    present: set[str] = set()
+    for file in files:
+        try:
+            root = ET.parse(file).getroot()
+        except ET.ParseError as error:
+            line, column = error.position
+            what = f"broken xml in line {line}, column {column}: {error}"
+            problems.append(Problem(file, what, "export it again", fatal=True))
+            continue
+        except (OSError, LookupError, ValueError) as error:
+            problems.append(Problem(file, f"cannot be read ({error})", "export it again", fatal=True))
+            continue
+        relative = file.relative_to(top) if file.is_relative_to(top) and file != top else Path(file.name)
+        photo = one_photo(photos, [relative.with_suffix("").as_posix(), root.findtext("filename", "")], file)
+        if isinstance(photo, Problem):
+            problems.append(photo)
+            continue
+        present |= {name.strip() for name in (node.findtext("name", "") for node in root.iter("object"))}
+        shapes, more = _read_objects(file, root, categories, photo.id)
+        problems += more
+        if shapes is None:
+            continue
+        if photo.id in marks:
+            what = f"{photo.id} has another xml file already"
+            problems.append(Problem(file, what, "keep one of the two", fatal=True))
+        marks[photo.id] = shapes
+    return marks, categories.problems(present, top) + problems
+
+
+def _read_objects(
+    file: Path, root: ET.Element, categories: Categories, photo_id: str
+) -> tuple[Shapes | None, list[Problem]]:
+    try:
+        width, height = (int(float(root.findtext(f"size/{side}", ""))) for side in ("width", "height"))
+        if width < 1 or height < 1:
+            raise ValueError("no size")
+    except ValueError:
+        what = "no usable size/width and size/height"
+        return None, [Problem(file, what, "write the size of the image in pixels there", fatal=True)]
+    sides: dict[int, list[Shape]] = {1: [], -1: [], 0: []}
+    problems = []
+    for number, node in enumerate(root.iterfind("object"), start=1):
+        sign = categories.sign(node.findtext("name", "").strip())
+        edges = [node.findtext(f"bndbox/{edge}", "nothing") for edge in ("xmin", "ymin", "xmax", "ymax")]
+        try:
+            left, top, right, bottom = map(float, edges)
+            sides[sign].append(box(left - 1, top - 1, right, bottom))
+        except (DataError, ValueError) as error:
+            what = f"object {number}: {error}"
+            problems.append(Problem(file, what, "it is left out: draw it again or delete it"))
+    if not sides[1] and not sides[-1]:
+        return None, problems
+    return Shapes(height, width, tuple(sides[1]), tuple(sides[-1]), f"{file} ({photo_id})"), problems

@@ -1,0 +1,158 @@
+"""The shapes that annotation tools write: each knows how to fill itself in."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from lookright.errors import DataError
+
+
+class Shape(ABC):
+    """One marked area, in pixels of the size that it was drawn at; (0, 0) is the upper left corner."""
+
+    @abstractmethod
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels of `canvas` (H, W) that the shape covers."""
+
+
+@dataclass(frozen=True)
+class Polygon(Shape):
+    """A closed outline, filled as COCO fills it.
+
+    Example:
+        >>> canvas = np.zeros((3, 3), dtype=bool)
+        >>> Polygon(((0, 0), (2, 0), (2, 2), (0, 2))).fill(canvas)
+        >>> int(canvas.sum())
+        4
+    """
+
+    points: tuple[tuple[float, float], ...]
+    """(x, y) of at least three corners"""
+
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels inside the outline."""
+        height, width = canvas.shape
+        flat = [coordinate for point in self.points for coordinate in point]
+        runs = coco_mask.frPyObjects([flat], height, width)
+        canvas |= coco_mask.decode(runs)[..., 0].astype(bool)
+
+
+@dataclass(frozen=True)
+class Box(Shape):
+    """A rectangle; it covers the pixels whose centre lies inside.
+
+    Example:
+        >>> canvas = np.zeros((2, 4), dtype=bool)
+        >>> Box(1, 0, 3, 1).fill(canvas)
+        >>> canvas.astype(int).tolist()
+        [[0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels inside the rectangle."""
+        left, top, right, bottom = (
+            max(0, math.ceil(edge - 0.5)) for edge in (self.left, self.top, self.right, self.bottom)
+        )
+        canvas[top:bottom, left:right] = True
+
+
+@dataclass(frozen=True)
+class RunLengths(Shape):
+    """A COCO run-length mask of the whole canvas.
+
+    Example:
+        >>> canvas = np.zeros((2, 2), dtype=bool)
+        >>> RunLengths.from_counts([1, 2, 1], 2, 2).fill(canvas)  # runs go down the columns
+        >>> canvas.astype(int).tolist()
+        [[0, 1], [1, 0]]
+    """
+
+    counts: bytes
+    """COCO's compressed run lengths"""
+
+    @classmethod
+    def from_counts(cls, counts: Sequence[int] | str | bytes, height: int, width: int) -> RunLengths:
+        """From the `counts` of a COCO segmentation, compressed or not.
+
+        Raises:
+            DataError: the runs do not add up to height x width.
+        """
+        if isinstance(counts, str | bytes):
+            return cls(counts.encode() if isinstance(counts, str) else counts)
+        if any(not isinstance(run, int) or run < 0 for run in counts) or sum(counts) != height * width:
+            raise DataError(f"RLE counts do not add up to {width} x {height} pixels")
+        return cls(
+            coco_mask.frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)["counts"]
+        )
+
+    @classmethod
+    def from_mask(cls, mask: NDArray[np.bool_]) -> RunLengths:
+        """From a mask (H, W) of the whole canvas."""
+        return cls(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"])
+
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels of the mask.
+
+        Raises:
+            DataError: the runs are damaged.
+        """
+        try:
+            mask = coco_mask.decode({"size": list(canvas.shape), "counts": self.counts})
+        except ValueError as error:
+            raise DataError(f"damaged RLE counts ({error})") from error
+        canvas |= mask.astype(bool)
+
+
+def polygon(points: Iterable[Sequence[float]], height: int, width: int) -> Polygon:
+    """A polygon out of numbers that a file holds.
+
+    Raises:
+        DataError: fewer than three points, or a coordinate that is no number or far outside the image.
+
+    Example:
+        >>> polygon([[0, 0], [1, 1]], 4, 4)
+        Traceback (most recent call last):
+        lookright.errors.DataError: a polygon of 2 points; it needs at least 3
+    """
+    corners = tuple((_number(x), _number(y)) for x, y in points)
+    if len(corners) < 3:
+        raise DataError(f"a polygon of {len(corners)} points; it needs at least 3")
+    for x, y in corners:
+        # Rasterising costs memory by the length of the outline, so far-off corners are not harmless.
+        if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+            raise DataError(f"the corner ({x:g}, {y:g}) lies far outside the image of {width} x {height}")
+    return Polygon(corners)
+
+
+def box(left: float, top: float, right: float, bottom: float) -> Box:
+    """A box out of numbers that a file holds.
+
+    Raises:
+        DataError: a side that is no number, or no area.
+    """
+    rectangle = Box(_number(left), _number(top), _number(right), _number(bottom))
+    if not (rectangle.left < rectangle.right and rectangle.top < rectangle.bottom):
+        raise DataError(f"a box without area: left {left}, top {top}, right {right}, bottom {bottom}")
+    return rectangle
+
+
+def _number(value: object) -> float:
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"a coordinate that is no number: {value!r}")
+    return number
