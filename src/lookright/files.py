@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from lookright.errors import DataError
 
 
@@ -33,9 +35,10 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors wraps a full disk in an error of its own
+        reason = getattr(error, "strerror", None) or error
         raise DataError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder"
+            f"{path}: cannot be written ({reason}); make room or choose another folder"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

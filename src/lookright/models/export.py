@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
+from lookright.files import replacing
 
 
 class Normalized(nn.Module):
@@ -46,10 +43,12 @@ def export_state_dict(network: nn.Module, path: str | Path, *, overwrite: bool =
     The file appears whole or not at all.
 
     Raises:
-        ConfigError: the file exists and `overwrite` is False, or it cannot be written.
+        ConfigError: the file exists and `overwrite` is False.
+        DataError: it cannot be written.
     """
+    _keep_existing(Path(path), overwrite)
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in network.state_dict().items()}
-    with _written_whole(Path(path), overwrite) as temporary:
+    with replacing(Path(path)) as temporary:
         save_file(tensors, temporary)
     return Path(path)
 
@@ -79,8 +78,10 @@ def export_onnx(
 
     Raises:
         ConfigError: the extra 'onnx' is not installed; the network cannot be exported; the file exists and
-            `overwrite` is False, or it cannot be written.
+            `overwrite` is False.
+        DataError: it cannot be written.
     """
+    _keep_existing(Path(path), overwrite)
     absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if absent:
         raise ConfigError(f"export to ONNX needs {' and '.join(absent)}: pip install 'lookright[onnx]'")
@@ -89,7 +90,7 @@ def export_onnx(
     modes = [(module, module.training) for module in network.modules()]
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     exported = network if mean is None or std is None else Normalized(network, mean, std).to(device)
-    with _written_whole(Path(path), overwrite) as temporary:
+    with replacing(Path(path)) as temporary:
         try:
             program = torch.onnx.export(
                 exported.eval(),
@@ -115,29 +116,6 @@ def export_onnx(
     return Path(path)
 
 
-@contextmanager
-def _written_whole(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place if all goes well, and vanishes if not."""
+def _keep_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise ConfigError(f"{path}: exists already; give another name, or overwrite=True")
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: the folder {path.parent} does not exist")
-    temporary: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{path}: cannot be written ({error})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

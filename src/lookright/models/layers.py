@@ -240,8 +240,8 @@ def _by_itself(traced: Trace) -> Execution:
         )
     if _works_on_tokens(traced, found):
         raise ConfigError(
-            f"target_layer: after '{found.name}' this network works on tokens (B, N, C); transformers are not "
-            "supported yet: use a CNN ('lookright backbones'), or name a layer with a map (B, C, h, w)"
+            f"target_layer: after '{found.name}' this network works on tokens (B, N, C); transformers are "
+            "not supported yet: use a CNN ('lookright backbones'), or name a layer with a map (B, C, h, w)"
         )
     return found
 

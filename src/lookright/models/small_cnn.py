@@ -14,8 +14,8 @@ class SmallCNN(nn.Module):
     the first three. Then global average pooling and a linear head, so that the class-activation map (Zhou et
     al., CVPR 2016) is exact. Nothing works in place.
 
-    BatchNorm because it is what trains in few epochs: on 600 digits, 10 epochs, batch 20, AdamW at 3e-3, it
-    reached 97 % on the others, GroupNorm 67 % and no normalisation 63 %.
+    BatchNorm because it is what trains in few epochs. On 600 digits at 32 pixels, 10 epochs, batch 20, AdamW
+    at 3e-3, two seeds, it reached 97 % on the others, GroupNorm 66 to 68 %, no normalisation 63 to 79 %.
 
     Args:
         num_classes: K

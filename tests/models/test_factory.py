@@ -1,0 +1,155 @@
+import pathlib
+import sys
+import textwrap
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from lookright.errors import CheckpointError, ConfigError
+from lookright.models import create
+
+
+@pytest.mark.parametrize(
+    ("backbone", "mean"),
+    [
+        ("small_cnn", 0.5),
+        ("resnet18", 0.485),
+        ("mobilenetv3_small_050.lamb_in1k", 0.485),
+        ("tf_efficientnet_lite0", 0.5),
+        ("torchvision:mobilenet_v3_small", 0.485),
+        ("torchvision:googlenet", 0.485),
+    ],
+)
+def test_networks_by_name(backbone: str, mean: float) -> None:
+    classifier = create(backbone, num_classes=3, image_size=64)
+    logits = classifier.network.train()(torch.zeros(2, 3, 64, 64))
+    assert logits.shape == (2, 3)
+    assert classifier.mean[0] == mean
+    assert (classifier.backbone, classifier.weights) == (backbone, "none: random")
+
+
+def test_same_seed_same_network() -> None:
+    torch.manual_seed(3)
+    one = create("small_cnn", num_classes=3, image_size=32).network.state_dict()
+    torch.manual_seed(3)
+    two = create("small_cnn", num_classes=3, image_size=32).network.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("resnet_18", r"'resnet_18': no such network; close: .*resnet18.*'lookright backbones"),
+        ("torchvision:resnt18", "no such network; close: torchvision:resnet18"),
+        ("resnet18.nobody", "timm has no weights 'nobody' of 'resnet18'; it has resnet18.a1_in1k"),
+        ("no_such_module:build", "there is no module 'no_such_module' to import it from"),
+        ("no_such_module.sub.build", "there is no module 'no_such_module'"),
+        ("textwrap:dedant", "module 'textwrap' has no 'dedant'; close: dedent"),
+        ("json:loads", r"json:loads\(num_classes=3\) failed: TypeError"),
+        ("builtins:dict", "builtins:dict must return an nn.Module, got dict"),
+    ],
+)
+def test_names_that_make_no_network(backbone: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create(backbone, num_classes=3, image_size=32)
+
+
+def test_function_of_the_user_in_the_current_folder(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_nets_of_a_test.py").write_text(
+        textwrap.dedent(
+            """
+            from torch import nn
+
+            def build(num_classes):
+                return nn.Sequential(
+                    nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes)
+                )
+
+            def seven(num_classes):
+                return build(7)
+            """
+        )
+    )
+    (tmp_path / "my_broken_net_of_a_test.py").write_text("import a_library_that_is_not_there")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    for name in ("my_nets_of_a_test:build", "my_nets_of_a_test.build"):
+        assert create(name, num_classes=3, image_size=16).mean == (0.485, 0.456, 0.406)
+    with pytest.raises(ConfigError, match="gives 7 logits instead of 3"):
+        create("my_nets_of_a_test:seven", num_classes=3, image_size=16)
+    with pytest.raises(
+        ConfigError, match=r"importing 'my_broken_net_of_a_test' failed: .*a_library_that_is_not_there"
+    ):
+        create("my_broken_net_of_a_test:build", num_classes=3, image_size=16)
+    assert sys.path == before
+
+
+def test_imagenet_takes_all_but_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The download is replaced: what is tested is what happens to the weights."""
+    make_timm, make_torchvision = timm.create_model, torchvision.models.get_model
+    sources = {}
+
+    def timm_offline(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        network = make_timm(name, pretrained=False, **options)
+        return sources.setdefault(name, network) if pretrained else network
+
+    def torchvision_offline(name: str, *, weights: str | None, **options: object) -> torch.nn.Module:
+        network = make_torchvision(name, weights=None, **options)
+        return sources.setdefault(name, network) if weights else network
+
+    monkeypatch.setattr(timm, "create_model", timm_offline)
+    monkeypatch.setattr(torchvision.models, "get_model", torchvision_offline)
+    for backbone, head in (
+        ("mobilenetv3_small_050", "classifier."),
+        ("torchvision:mobilenet_v3_small", "classifier.3."),
+    ):
+        classifier = create(backbone, num_classes=3, weights="imagenet", image_size=64)
+        source = sources[backbone.removeprefix("torchvision:")].state_dict()
+        for name, value in classifier.network.state_dict().items():
+            assert name.startswith(head) or torch.equal(value, source[name]), name
+        assert "downloaded" in classifier.weights
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv3_small_050", "torchvision:mobilenet_v3_small"])
+def test_imagenet_without_a_network(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_timm, make_torchvision = timm.create_model, torchvision.models.get_model
+
+    def timm_offline(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        if pretrained:
+            raise ConnectionError("no route")
+        return make_timm(name, pretrained=False, **options)
+
+    def torchvision_offline(name: str, *, weights: str | None, **options: object) -> torch.nn.Module:
+        if weights:
+            raise OSError("no route")
+        return make_torchvision(name, weights=None, **options)
+
+    monkeypatch.setattr(timm, "create_model", timm_offline)
+    monkeypatch.setattr(torchvision.models, "get_model", torchvision_offline)
+    with pytest.raises(
+        ConfigError, match=r"could not be downloaded .*without a network use weights none, a file, or"
+    ):
+        create(backbone, num_classes=3, weights="imagenet", image_size=64)
+
+
+def test_weights_that_there_are_not(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="there are no 'imagenet' weights of 'small_cnn'"):
+        create("small_cnn", num_classes=3, weights="imagenet", image_size=32)
+    with pytest.raises(ConfigError, match="got 'imagnet', expected none, bundled, imagenet or the path"):
+        create("small_cnn", num_classes=3, weights="imagnet", image_size=32)
+    with pytest.raises(CheckpointError, match=r"absent.pth: no such file"):
+        create("small_cnn", num_classes=3, weights=str(tmp_path / "absent.pth"), image_size=32)
+
+
+def test_one_class_is_no_classifier() -> None:
+    with pytest.raises(ConfigError, match="num_classes: got 1, expected at least 2"):
+        create("small_cnn", num_classes=1)
+
+
+def test_image_too_small_for_the_network() -> None:
+    with pytest.raises(ConfigError, match="fails on an image of 3 x 32 x 32 pixels"):
+        create("torchvision:inception_v3", num_classes=3, image_size=32)

@@ -1,0 +1,70 @@
+import pytest
+
+from lookright.errors import ConfigError
+from lookright.models import create, find_target_layer, inspect_backbone, list_backbones
+from lookright.models.listing import describe_backbones
+
+
+def test_list_holds_ours_timms_and_torchvisions_cnns() -> None:
+    weights = {backbone.name: backbone.weights for backbone in list_backbones()}
+    assert weights["small_cnn"] == ()
+    assert weights["tf_efficientnet_lite0"] == ("bundled", "imagenet")
+    assert weights["resnet18"] == ("imagenet",)
+    assert weights["ghostnet_050"] == ()
+    assert weights["torchvision:resnet18"] == ("imagenet",)
+    assert not any("vit_" in name or name.startswith("swin") for name in weights)
+    assert len(weights) > 500
+
+
+def test_list_is_filtered_by_part_of_the_name() -> None:
+    names = [backbone.name for backbone in list_backbones("ConvNeXt_Tiny")]
+    assert "convnext_tiny" in names
+    assert "torchvision:convnext_tiny" in names
+    assert all("convnext_tiny" in name for name in names)
+
+
+@pytest.mark.parametrize("listed", [b.name for b in list_backbones("_0") if "0_" not in b.name][::12])
+def test_listed_networks_can_be_explained(listed: str) -> None:
+    network = create(listed, num_classes=3, image_size=64).network
+    assert find_target_layer(network, image_size=64).grid >= (2, 2)
+
+
+def test_inspection_counts_parameters_by_hand() -> None:
+    found = inspect_backbone("small_cnn", image_size=32)
+    head = 64 * 2 + 2
+    last = 32 * 64 * 9 + 2 * 64
+    everything = (3 * 16 + 16 * 32) * 9 + 2 * (16 + 32) + last + head
+    assert {scope: part.parameters for scope, part in found.scopes.items()} == {
+        "all": everything,
+        "last-stage": last + head,
+        "head": head,
+    }
+    assert found.target_layer.grid == (8, 8)
+
+
+def test_one_name_is_described_and_part_of_names_listed() -> None:
+    text = describe_backbones("small_cnn")
+    for part in (
+        "features (Sequential)",
+        "train last-stage   18,690 parameters: features.2, head",
+        "none, FILE",
+    ):
+        assert part in text
+    assert "resnet18 " in describe_backbones("resnet18").splitlines()[0] + " "
+    assert describe_backbones("resnet18").splitlines()[0] == "resnet18"
+    assert "torchvision:resnet18 " in describe_backbones("resnet1")
+    with pytest.raises(ConfigError, match="'resnet_18': no such network; close"):
+        describe_backbones("resnet_18")
+
+
+def test_scope_that_a_network_has_not_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    (tmp_path / "pointwise_of_a_test.py").write_text(
+        "from torch import nn\n"
+        "def build(num_classes):\n"
+        "    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 1), pool, nn.Linear(4, num_classes))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = inspect_backbone("pointwise_of_a_test:build", image_size=32)
+    assert "needs a convolution larger than 1 x 1" in str(found.scopes["last-stage"])
+    assert "pointwise_of_a_test:build" in describe_backbones("pointwise_of_a_test:build")
