@@ -1,8 +1,16 @@
+import pathlib
+
 import pytest
 
 from lookright.errors import ConfigError
-from lookright.models import create, find_target_layer, inspect_backbone, list_backbones
-from lookright.models.listing import describe_backbones
+from lookright.models import (
+    create,
+    describe_backbone,
+    find_target_layer,
+    format_backbone,
+    format_backbones,
+    list_backbones,
+)
 
 
 def test_list_holds_ours_timms_and_torchvisions_cnns() -> None:
@@ -30,7 +38,7 @@ def test_listed_networks_can_be_explained(listed: str) -> None:
 
 
 def test_inspection_counts_parameters_by_hand() -> None:
-    found = inspect_backbone("small_cnn", image_size=32)
+    found = describe_backbone("small_cnn", image_size=32)
     head = 64 * 2 + 2
     last = 32 * 64 * 9 + 2 * 64
     everything = (3 * 16 + 16 * 32) * 9 + 2 * (16 + 32) + last + head
@@ -42,22 +50,30 @@ def test_inspection_counts_parameters_by_hand() -> None:
     assert found.target_layer.grid == (8, 8)
 
 
-def test_one_name_is_described_and_part_of_names_listed() -> None:
-    text = describe_backbones("small_cnn")
+def test_terminal_output() -> None:
+    text = format_backbone(describe_backbone("small_cnn", image_size=32))
     for part in (
         "features (Sequential)",
         "train last-stage   18,690 parameters: features.2, head",
         "none, FILE",
     ):
         assert part in text
-    assert "resnet18 " in describe_backbones("resnet18").splitlines()[0] + " "
-    assert describe_backbones("resnet18").splitlines()[0] == "resnet18"
-    assert "torchvision:resnet18 " in describe_backbones("resnet1")
-    with pytest.raises(ConfigError, match="'resnet_18': no such network; close"):
-        describe_backbones("resnet_18")
+    assert "8 x 8 cells for images of 32 x 32 pixels" in text
+    assert "torchvision:resnet18 " in format_backbones(list_backbones("resnet1"))
+    with pytest.raises(ConfigError, match=r"'resnet_18': no name contains that; close: .*resnet18"):
+        format_backbones(list_backbones("resnet_18"), "resnet_18")
 
 
-def test_scope_that_a_network_has_not_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_exact_names_that_are_not_listed_are_found_too() -> None:
+    assert [b.weights for b in list_backbones("vit_tiny_patch16_224.augreg_in21k")] == [("imagenet",)]
+    assert [b.weights for b in list_backbones("torchvision:swin_t")] == [("imagenet",)]
+    assert [b.weights for b in list_backbones("my_module:build")] == [()]
+    assert list_backbones("my_module.build") == list_backbones("torchvision:swin_x") == []
+
+
+def test_scope_that_a_network_has_not_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / "pointwise_of_a_test.py").write_text(
         "from torch import nn\n"
         "def build(num_classes):\n"
@@ -65,6 +81,6 @@ def test_scope_that_a_network_has_not_is_said(monkeypatch: pytest.MonkeyPatch, t
         "    return nn.Sequential(nn.Conv2d(3, 4, 1), pool, nn.Linear(4, num_classes))\n"
     )
     monkeypatch.chdir(tmp_path)
-    found = inspect_backbone("pointwise_of_a_test:build", image_size=32)
+    found = describe_backbone("pointwise_of_a_test:build", image_size=32)
     assert "needs a convolution larger than 1 x 1" in str(found.scopes["last-stage"])
-    assert "pointwise_of_a_test:build" in describe_backbones("pointwise_of_a_test:build")
+    assert "needs a convolution larger than 1 x 1" in format_backbone(found)

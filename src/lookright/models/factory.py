@@ -92,6 +92,24 @@ def torchvision_names() -> list[str]:
     return [TORCHVISION + name for name in torchvision.models.list_models(module=torchvision.models)]
 
 
+def is_backbone(name: str) -> bool:
+    """Whether `create` knows this very name, or takes it for a function of the user's (module:function)."""
+    if name.startswith(TORCHVISION):
+        return name in torchvision_names()
+    return name == SMALL_CNN or ":" in name or timm.is_model(name)
+
+
+def unknown_backbone(backbone: str, reason: str = "no such network") -> ConfigError:
+    """Make the error for a name that is none, with the names that are close."""
+    known = [SMALL_CNN, *torchvision_names(), *timm.list_models()]
+    near = difflib.get_close_matches(backbone, known, n=3)
+    hint = f"; close: {', '.join(near)}" if near else ""
+    return ConfigError(
+        f"backbone: '{backbone}': {reason}{hint}. 'lookright backbones [PART OF A NAME]' lists them; "
+        "a function of your own is module:function"
+    )
+
+
 def _build(backbone: str, num_classes: int) -> nn.Module:
     if backbone == SMALL_CNN:
         return SmallCNN(num_classes)
@@ -101,7 +119,7 @@ def _build(backbone: str, num_classes: int) -> nn.Module:
         network: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=num_classes)
         return network
     if backbone.startswith(TORCHVISION) or not (":" in backbone or "." in backbone):
-        raise _unknown(backbone)
+        raise unknown_backbone(backbone)
     return _own(backbone, num_classes)
 
 
@@ -138,7 +156,7 @@ def _own(path: str, num_classes: int) -> nn.Module:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise ConfigError(f"backbone: importing '{module_name}' failed: {error}") from error
-        raise _unknown(path, f"there is no module '{error.name}' to import it from") from error
+        raise unknown_backbone(path, f"there is no module '{error.name}' to import it from") from error
     except Exception as error:
         raise ConfigError(
             f"backbone: importing '{module_name}' failed: {type(error).__name__}: {error}"
@@ -160,16 +178,6 @@ def _own(path: str, num_classes: int) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise ConfigError(f"backbone: {path} must return an nn.Module, got {type(network).__name__}")
     return network
-
-
-def _unknown(backbone: str, reason: str = "no such network") -> ConfigError:
-    known = [SMALL_CNN, *torchvision_names(), *timm.list_models()]
-    near = difflib.get_close_matches(backbone, known, n=3)
-    hint = f"; close: {', '.join(near)}" if near else ""
-    return ConfigError(
-        f"backbone: '{backbone}': {reason}{hint}. 'lookright backbones [PART OF A NAME]' lists them; "
-        "a function of your own is module:function"
-    )
 
 
 def _normalization(backbone: str, network: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

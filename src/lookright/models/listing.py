@@ -9,7 +9,14 @@ import timm
 
 from lookright.config import TrainScope
 from lookright.errors import LookrightError
-from lookright.models.factory import SMALL_CNN, TORCHVISION, create, torchvision_names
+from lookright.models.factory import (
+    SMALL_CNN,
+    TORCHVISION,
+    create,
+    is_backbone,
+    torchvision_names,
+    unknown_backbone,
+)
 from lookright.models.layers import TargetLayer, find_target_layer
 from lookright.models.scope import find_scope
 from lookright.models.weights import BUNDLED_BACKBONE
@@ -64,6 +71,8 @@ class Description:
 def list_backbones(pattern: str = "") -> list[Backbone]:
     """List the convolutional networks whose name contains `pattern`: ours, timm's, torchvision's.
 
+    An exact name that `create` takes but the list leaves out (a transformer, module:function) is given too.
+
     Example:
         >>> [backbone.name for backbone in list_backbones("mobilenet_v3")]
         ['torchvision:mobilenet_v3_large', 'torchvision:mobilenet_v3_small']
@@ -84,10 +93,14 @@ def list_backbones(pattern: str = "") -> list[Backbone]:
         for name in torchvision_names()
         if not name.removeprefix(TORCHVISION).startswith(_TORCHVISION_TRANSFORMERS)
     ]
-    return [b for b in (*ours, *from_timm, *from_torchvision) if pattern.lower() in b.name.lower()]
+    found = [b for b in (*ours, *from_timm, *from_torchvision) if pattern.lower() in b.name.lower()]
+    if not found and is_backbone(pattern):
+        pretrained_too = pattern.startswith(TORCHVISION) or timm.is_model_pretrained(pattern)
+        return [Backbone(pattern, ("imagenet",) if pretrained_too else ())]
+    return found
 
 
-def inspect_backbone(name: str, *, image_size: int = 224, target_layer: str | None = None) -> Description:
+def describe_backbone(name: str, *, image_size: int = 224, target_layer: str | None = None) -> Description:
     """Say what lookright finds in one backbone: target layer, grid, and what each train scope trains.
 
     The network is made with random weights: nothing is downloaded.
@@ -106,9 +119,9 @@ def inspect_backbone(name: str, *, image_size: int = 224, target_layer: str | No
             scopes[scope] = str(error)
         else:
             scopes[scope] = Part(split.parts, sum(sizes[parameter] for parameter in split.trained))
-    listed = next((b for b in list_backbones(name) if b.name == name), None)
+    listed = next((b for b in list_backbones(name) if b.name == name), Backbone(name, ()))
     return Description(
-        backbone=listed or Backbone(name, ("imagenet",) if timm.is_model_pretrained(name) else ()),
+        backbone=listed,
         image_size=image_size,
         target_layer=found,
         mean=classifier.mean,
@@ -117,27 +130,24 @@ def inspect_backbone(name: str, *, image_size: int = 224, target_layer: str | No
     )
 
 
-def describe_backbones(pattern: str = "") -> str:
-    """Write what `lookright backbones` prints: one backbone in detail if that is its name, else a list.
+def format_backbones(backbones: list[Backbone], pattern: str = "") -> str:
+    """Write a list of backbones for the terminal, one a line.
+
+    Args:
+        backbones: what was found
+        pattern: what was looked for, for the error
 
     Raises:
-        ConfigError: no such name, nor any that contains it.
-    """
-    listed = list_backbones(pattern)
-    if pattern and (not listed or any(backbone.name == pattern for backbone in listed)):
-        return format_backbone(inspect_backbone(pattern))
-    return format_backbones(listed)
-
-
-def format_backbones(backbones: list[Backbone]) -> str:
-    """Write a list of backbones for the terminal, one a line.
+        ConfigError: nothing was found.
 
     Example:
         >>> print(format_backbones(list_backbones("tf_efficientnet_lite0")))
         tf_efficientnet_lite0  bundled, imagenet
         1 backbone. 'lookright backbones NAME' says what is found in one.
     """
-    width = max((len(backbone.name) for backbone in backbones), default=0)
+    if not backbones:
+        raise unknown_backbone(pattern, "no name contains that")
+    width = max(len(backbone.name) for backbone in backbones)
     lines = [f"{b.name:{width}}  {', '.join(b.weights) or '-'}" for b in backbones]
     count = f"{len(backbones)} backbone{'' if len(backbones) == 1 else 's'}"
     return "\n".join([*lines, f"{count}. 'lookright backbones NAME' says what is found in one."])
