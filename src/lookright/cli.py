@@ -190,14 +190,18 @@ def _predict_arguments(parser: Parser) -> None:
 
 
 def _predict(options: Namespace) -> None:
-    from lookright.engine.images import explain_images, write_predictions
+    from lookright.engine.images import explain_images, predictions_csv
+    from lookright.files import replacing
 
-    if options.out is not None:
-        _refuse_existing(options.out, options.overwrite)
-    explained = list(explain_images(options.run, options.images, device=options.device))
-    write_predictions(explained, options.out or sys.stdout)
-    if options.out is not None:
-        say(f"written to {options.out}")
+    if options.out is not None and options.out.exists() and not options.overwrite:
+        fail(f"out: {options.out} exists; choose another, or --overwrite it")
+    text = predictions_csv(list(explain_images(options.run, options.images, device=options.device)))
+    if options.out is None:
+        say(text.rstrip())
+        return
+    with replacing(options.out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    say(f"written to {options.out}")
 
 
 def _export_arguments(parser: Parser) -> None:
@@ -325,11 +329,6 @@ def _add_run_and_images(parser: Parser) -> None:
 
 def _add_device(parser: Parser) -> None:
     parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
-
-
-def _refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        fail(f"out: {path} exists; choose another, or --overwrite it")
 
 
 def _add_options(parser: Parser, config: type, leave_out: Sequence[str] = ()) -> None:

@@ -88,6 +88,8 @@ class TrainConfig(DataConfig):
     start: Path | None = option(None, "start from a classifier you have: a weights FILE or a RUN")
     train: TrainScope = option("last-stage", "which part of the network learns")
 
+    cache_features: bool = option(True, "run the frozen part once per image, not once per epoch")
+
     epochs: int = option(30, "passes over the training images")
     batch_size: int = option(20, "images per step and device")
     accumulate: int = option(1, "steps whose gradients are added up before the weights move")

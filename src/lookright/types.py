@@ -82,6 +82,8 @@ class Sample(NamedTuple):
     annotated: bool
     """whether a person has annotated this image at all (an empty annotation is one)"""
     id: str
+    mirrored: bool = False
+    """whether left and right are swapped"""
 
 
 class Batch(NamedTuple):
@@ -96,3 +98,5 @@ class Batch(NamedTuple):
     annotated: Tensor
     """(B,) bool"""
     id: tuple[str, ...]
+    mirrored: Tensor | None = None
+    """(B,) bool; None where nobody kept account"""

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, get_worker_info
 from lookright.data.align import align
 from lookright.data.annotations import Area, Item
 from lookright.data.images import open_picture
-from lookright.data.transforms import apply_joint, joint_transform
+from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
 from lookright.resize import resize_annotation
 from lookright.types import Batch, Sample
@@ -84,7 +84,6 @@ class ExplanationDataset(Dataset[Sample]):
         self.cache_bytes = cache_bytes
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
-        self._transform = joint_transform(flip=flip)
         self._cache: dict[int, tuple[Tensor, Tensor]] = {}
         self._cached_bytes = 0
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
@@ -113,16 +112,26 @@ class ExplanationDataset(Dataset[Sample]):
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
-        item = self.items[index]  # raises IndexError beyond the end, which ends plain iteration
+        if not -len(self.items) <= index < len(self.items):
+            raise IndexError(index)  # which ends plain iteration
         index %= len(self.items)
+        mirrored = self.flip and draw_mirrored(seed=self.seed, epoch=int(self._epoch), index=index)
+        return self.sample(index, mirrored=mirrored)
+
+    def sample(self, index: int, *, mirrored: bool) -> Sample:
+        """Give one image as it is, or mirrored: what `[index]` chooses between at random.
+
+        Args:
+            index: of the image
+            mirrored: swap left and right of image and annotation
+        """
+        item = self.items[index]
         pixels, marks = self._load(index)
         image = (pixels.float() / 255 - self._mean) / self._std
         annotation = marks.float()
-        if self.flip:
-            image, annotation = apply_joint(
-                self._transform, image, annotation, seed=self.seed, epoch=int(self._epoch), index=index
-            )
-        return Sample(image, item.label, annotation, item.marks is not None, item.id)
+        if mirrored:
+            image, annotation = mirror(image, annotation)
+        return Sample(image, item.label, annotation, item.marks is not None, item.id, mirrored)
 
     def _load(self, index: int) -> tuple[Tensor, Tensor]:
         """Image (3, S, S) uint8 and annotation (1, S, S), int8 where that can hold it."""
@@ -156,6 +165,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         annotation=torch.stack([sample.annotation for sample in samples]),
         annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
         id=tuple(sample.id for sample in samples),
+        mirrored=torch.tensor([sample.mirrored for sample in samples], dtype=torch.bool),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,10 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from tqdm.auto import tqdm
 
-from lookright.data import load_image, to_input
+from lookright.data import ExplanationDataset, Item, load_image
 from lookright.engine.evaluate import pick_device
 from lookright.engine.inference import PREDICTED
 from lookright.engine.setup import TrainedRun, open_run
-from lookright.files import replacing
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,30 @@ def explain_images(path: Path, images: Sequence[Path], *, device: str = "auto") 
 
 
 def _explain(run: TrainedRun, path: Path, device: torch.device) -> ExplainedImage:
-    photo = load_image(path)
-    tensor = to_input(
-        photo, image_size=run.config.image_size, mean=run.classifier.mean, std=run.classifier.std
+    dataset = ExplanationDataset(
+        [Item(path.name, path, label=0, split="")],
+        image_size=run.config.image_size,
+        mean=run.classifier.mean,
+        std=run.classifier.std,
     )
     with torch.no_grad():
-        logits, maps = run.explainer(tensor[None].to(device), None, PREDICTED)
+        logits, maps = run.explainer(dataset[0].image[None].to(device), None, PREDICTED)
     probabilities = logits.float().softmax(dim=1)[0].cpu()
     return ExplainedImage(
         path=path,
-        photo=photo,
+        photo=load_image(path),
         predicted=run.classes[int(probabilities.argmax())],
         probabilities=dict(zip(run.classes, probabilities.tolist(), strict=True)),
         explanation=maps[PREDICTED][0, 0].cpu().numpy(),
     )
 
 
-def write_predictions(explained: Sequence[ExplainedImage], out: Path) -> None:
-    """Write file, predicted class and the probability of every class as csv."""
+def predictions_csv(explained: Sequence[ExplainedImage]) -> str:
+    """Give file, predicted class and the probability of every class as the text of a csv file."""
     classes = list(explained[0].probabilities) if explained else []
-    with replacing(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "predicted", *classes])
-        for image in explained:
-            writer.writerow(
-                [image.path, image.predicted, *(f"{image.probabilities[name]:.6f}" for name in classes)]
-            )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "predicted", *classes])
+    for image in explained:
+        writer.writerow([image.path, image.predicted, *(f"{image.probabilities[n]:.6f}" for n in classes)])
+    return text.getvalue()

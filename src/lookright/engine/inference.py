@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
+from lookright.engine.modes import evaluating
+from lookright.engine.trunk import FrozenTrunk
 from lookright.explainers import CAM
 from lookright.metrics import localization
 from lookright.types import Batch, Normalization, Request, Target
@@ -45,6 +46,7 @@ def infer(
     device: torch.device | str = "cpu",
     workers: int = 0,
     progress: str | None = None,
+    trunk: FrozenTrunk | None = None,
 ) -> Inference:
     """Predict and explain every image once, in evaluation mode and without a graph below the target layer.
 
@@ -55,6 +57,7 @@ def infer(
         device: where the network is
         workers: processes that load images
         progress: what the progress bar says; no bar if None
+        trunk: features of the frozen part, where they are cached
 
     Returns:
         one row per image, in the order of the data set
@@ -67,7 +70,8 @@ def infer(
     with evaluating(explainer.network), torch.no_grad():
         bar = tqdm(total=len(dataset), desc=progress, unit="image", disable=None if progress else True)
         for batch in loader:
-            logits, maps = explainer(batch.image.to(device), None, PREDICTED)
+            with trunk.serving(batch) if trunk else nullcontext():
+                logits, maps = explainer(batch.image.to(device), None, PREDICTED)
             explanation = maps[PREDICTED]
             annotation, annotated = batch.annotation.to(device), batch.annotated.to(device)
             row = {
@@ -91,23 +95,3 @@ def infer(
         localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
     )
 
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode; every module is back in its own mode afterwards.
-
-    Example:
-        >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm2d(3).eval())
-        >>> with evaluating(network):
-        ...     network.training
-        False
-        >>> network.training, network[1].training
-        (True, False)
-    """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

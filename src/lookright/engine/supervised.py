@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from lookright.engine.trunk import FrozenTrunk
 from lookright.explainers import CAM
 from lookright.losses import Objective
 from lookright.types import Batch, Explained
@@ -36,6 +38,7 @@ class SupervisedModel(nn.Module):
         network: image -> logits
         explainer: explains `network`; None where the objective supervises nothing
         objective: cross-entropy and explanation losses
+        trunk: features of the frozen part, where they are cached
 
     Example:
         >>> import torch
@@ -49,8 +52,15 @@ class SupervisedModel(nn.Module):
         >>> model(batch).total.backward()
     """
 
-    def __init__(self, network: nn.Module, explainer: CAM | None, objective: Objective) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        explainer: CAM | None,
+        objective: Objective,
+        trunk: FrozenTrunk | None = None,
+    ) -> None:
         super().__init__()
+        self.trunk = trunk
         self.network = network
         self.explainer = explainer
         self.objective = objective
@@ -58,10 +68,11 @@ class SupervisedModel(nn.Module):
     def forward(self, batch: Batch) -> Step:
         """Run the network once and compute the objective."""
         requests = self.objective.requests
-        if requests and self.explainer is not None:
-            explained = self.explainer(batch.image, batch.label, *requests)
-        else:
-            explained = Explained(self.network(batch.image), {})
+        with self.trunk.serving(batch) if self.trunk else nullcontext():
+            if requests and self.explainer is not None:
+                explained = self.explainer(batch.image, batch.label, *requests)
+            else:
+                explained = Explained(self.network(batch.image), {})
         result = self.objective(batch, explained)
         return Step(
             explained.logits.detach(), result.total, result.cross_entropy, result.explanation_loss, result.facts

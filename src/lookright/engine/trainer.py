@@ -25,6 +25,7 @@ from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
+from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import ConfigError, LookrightWarning, NonFiniteError
 from lookright.losses.reduce import global_sum
 from lookright.metrics import balanced_accuracy
@@ -88,7 +89,12 @@ class Trainer:
 
     def __init__(self, fabric: Fabric, config: TrainConfig, setup: Setup, command: str) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
-        self.supervised = SupervisedModel(setup.classifier.network, setup.explainer, setup.objective)
+        self.trunk = FrozenTrunk(
+            setup.classifier.network, setup.explainer.layer_name, image_size=config.image_size
+        )
+        self.supervised = SupervisedModel(
+            setup.classifier.network, setup.explainer, setup.objective, self.trunk
+        )
         trained = [p for p in self.supervised.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(trained, lr=config.lr, weight_decay=config.weight_decay)
@@ -112,6 +118,9 @@ class Trainer:
             self.guarded = self.guarded or self.journal.restore()
         if self._is_main:
             self.journal.write_facts("running")
+        if config.cache_features:
+            datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
+            self.trunk.fill(datasets, self.fabric.device)
         board = Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
         done = len(self.journal.rows)
         bar = tqdm(
@@ -267,6 +276,7 @@ class Trainer:
                 batch_size=max(self.config.batch_size, 32),
                 device=self.fabric.device,
                 workers=self.config.workers,
+                trunk=self.trunk,
             )
             right = (result.probabilities.argmax(dim=1) == result.label).float().mean()
             iou = result.localization["iou"]

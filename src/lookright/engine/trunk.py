@@ -1,0 +1,193 @@
+"""The frozen part of a network, run once per image instead of once per epoch.
+
+Where only the last stage or the head learns, everything below gives the same features in every epoch. They
+are computed in one pass, kept in memory, and served in place of the frozen part.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from lookright.data import ExplanationDataset, collate
+from lookright.engine.modes import evaluating
+from lookright.models import trace
+from lookright.types import Batch, Sample
+
+log = logging.getLogger("lookright")
+
+Key = tuple[str, bool]
+"""id of an image, and whether it is mirrored"""
+
+
+class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early)
+    pass
+
+
+class FrozenTrunk:
+    """Features of the frozen part of a network, by image and by mirroring.
+
+    While features are served, the frozen modules hand their input through and the last of them gives the
+    features; the network's own forward does the rest, whatever it is. That this reproduces the network is
+    checked on the first images; where it does not, nothing is cached.
+
+    Args:
+        network: with part of it frozen (see `lookright.models.apply_scope`)
+        target_layer: name of the layer to explain, which has to run
+        image_size: H and W
+        limit_bytes: how much memory the features may take
+    """
+
+    def __init__(
+        self, network: nn.Module, target_layer: str, *, image_size: int, limit_bytes: int = 2 << 30
+    ) -> None:
+        self.network = network
+        self.units = frozen_units(network, target_layer, image_size=image_size)
+        self.limit_bytes = limit_bytes
+        self.features: dict[Key, Tensor] = {}
+
+    def fill(self, datasets: Sequence[ExplanationDataset], device: torch.device | str, batch_size: int = 32) -> bool:
+        """Compute the features of all images, mirrored ones as well where the data set mirrors.
+
+        Always the same images together, so that a resumed run has the same features to the bit.
+
+        Returns:
+            whether there is a cache: something is frozen, the features fit, and serving them reproduces
+            the network
+        """
+        wanted = [
+            (dataset, i, mirrored)
+            for dataset in datasets
+            for mirrored in ((False, True) if dataset.flip else (False,))
+            for i in range(len(dataset))
+        ]
+        if not self.units or not wanted:
+            return False
+        bar = tqdm(total=len(wanted), desc="features", unit="image", disable=None)
+        with evaluating(self.network), torch.no_grad():
+            for start in range(0, len(wanted), batch_size):
+                part = wanted[start : start + batch_size]
+                samples = [dataset.sample(i, mirrored=mirrored) for dataset, i, mirrored in part]
+                features = self._run(collate(samples).image.to(device))
+                size = features[0].numel() * features.element_size()
+                if size * len(wanted) > self.limit_bytes or (start == 0 and not self._reproduces(samples, features)):
+                    bar.close()
+                    self.features.clear()
+                    log.info("features of the frozen part are not cached (too large, or not separable)")
+                    return False
+                for sample, feature in zip(samples, features, strict=True):
+                    self.features[sample.id, sample.mirrored] = feature
+                bar.update(len(part))
+        bar.close()
+        return True
+
+    @contextmanager
+    def serving(self, batch: Batch) -> Iterator[None]:
+        """Within this context the network starts from the features of the batch, if they are there."""
+        if not self.features or batch.mirrored is None:
+            yield
+            return
+        keys = list(zip(batch.id, batch.mirrored.tolist(), strict=True))
+        if any(key not in self.features for key in keys):
+            yield
+            return
+        with self._serve(torch.stack([self.features[key] for key in keys])):
+            yield
+
+    @contextmanager
+    def _serve(self, features: Tensor) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name in self.units[:-1]:
+                stack.enter_context(_forward_as(self.network.get_submodule(name), lambda x, *_, **__: x))
+            last = self.network.get_submodule(self.units[-1])
+            stack.enter_context(_forward_as(last, lambda *_, **__: features))
+            yield
+
+    def _run(self, image: Tensor) -> Tensor:
+        """Run the frozen part alone."""
+        found: list[Tensor] = []
+
+        def stop(module: nn.Module, args: Any, output: Tensor) -> None:
+            found.append(output)
+            raise _Reached
+
+        handle = self.network.get_submodule(self.units[-1]).register_forward_hook(stop)
+        try:
+            self.network(image)
+        except _Reached:
+            pass
+        finally:
+            handle.remove()
+        return found[0]
+
+    def _reproduces(self, samples: Sequence[Sample], features: Tensor) -> bool:
+        """Whether the network, started from the features, gives what it gives from the images."""
+        image = collate(samples).image.to(features.device)
+        with self._serve(features):
+            served = self.network(image)
+        return torch.allclose(served, self.network(image), rtol=1e-3, atol=1e-4)
+
+
+def frozen_units(network: nn.Module, target_layer: str, *, image_size: int) -> list[str]:
+    """Find the frozen modules that run before anything that learns, outermost ones, in order.
+
+    None of them lies above the target layer or holds it inside: that layer has to run. If it is itself
+    frozen, it is the last.
+
+    Args:
+        network: with part of it frozen
+        target_layer: name of the layer to explain
+        image_size: H and W
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(72, 2))
+        >>> _ = network[:2].requires_grad_(False)
+        >>> frozen_units(network, "2", image_size=10)
+        ['0']
+    """
+    executions = trace(network, image_size).executions
+    position = {execution.name: i for i, execution in enumerate(executions)}
+    outputs = {execution.name: execution.output for execution in executions}
+    runs = [execution.name for execution in executions]
+    learning = [
+        position[name]
+        for name, module in network.named_modules()
+        if name in position and any(p.requires_grad for p in module.parameters(recurse=False))
+    ]
+    end = min([*learning, position[target_layer] + 1])
+
+    def search(prefix: str, module: nn.Module) -> Iterator[str]:
+        for child_name, child in module.named_children():
+            name = f"{prefix}.{child_name}" if prefix else child_name
+            parameters = list(child.parameters())
+            if not parameters:
+                continue
+            frozen = not any(p.requires_grad for p in parameters)
+            if frozen and name in position and not target_layer.startswith(name + "."):
+                yield name
+            else:
+                yield from search(name, child)
+
+    units = sorted((name for name in search("", network) if position[name] < end), key=lambda n: position[n])
+    once = all(runs.count(name) == 1 for name in units)
+    return units if units and once and outputs[units[-1]] is not None else []
+
+
+@contextmanager
+def _forward_as(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Replace the forward of one module; its own is back afterwards, come what may."""
+    own = module.__dict__.get("forward")
+    module.forward = forward  # an attribute of this instance hides the class's method
+    try:
+        yield
+    finally:
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
