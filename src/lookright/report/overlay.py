@@ -29,8 +29,8 @@ HEAT_COLOURS = "viridis"
 def heat(explanation: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
     """An explanation as a transparent layer to lie over the photo.
 
-    Normalised as the RES metrics do (`lookright.metrics.rescale`), coloured by matplotlib's viridis; the alpha
-    is the value, so that the photo shows where nothing is claimed.
+    Normalised as the RES metrics do (`lookright.metrics.rescale`), coloured by matplotlib's viridis. The
+    alpha is the value, so that the photo shows where nothing is claimed.
 
     Args:
         explanation: (h, w), any range
