@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 
 def draw_mirrored(*, seed: int, epoch: int, index: int) -> bool:
@@ -24,7 +24,7 @@ def draw_mirrored(*, seed: int, epoch: int, index: int) -> bool:
 
     Example:
         >>> sum(draw_mirrored(seed=0, epoch=0, index=i) for i in range(1000))
-        494
+        486
     """
     return bool(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0] & 1)
 
@@ -45,5 +45,7 @@ def mirror(image: Tensor, annotation: Tensor) -> tuple[Tensor, Tensor]:
         >>> image[:1].tolist() == annotation.tolist() == [[[0.0, 1.0]]]
         True
     """
-    both = v2.RandomHorizontalFlip(p=1.0)(tv_tensors.Image(image), tv_tensors.Mask(annotation))
-    return both[0].as_subclass(Tensor), both[1].as_subclass(Tensor)
+    # The functional form: RandomHorizontalFlip draws from torch's random numbers even at p = 1.
+    flipped = functional.horizontal_flip(tv_tensors.Image(image))
+    flipped_annotation = functional.horizontal_flip(tv_tensors.Mask(annotation))
+    return flipped.as_subclass(Tensor), flipped_annotation.as_subclass(Tensor)

@@ -28,7 +28,8 @@ def read_coco(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
     categories = Categories.of(config)
     marks: dict[str, Marks] = {}
     problems: list[Problem] = []
-    for file in annotation_files(config, photos, ".json", ("annotations", "annotations.json")):
+    _, files = annotation_files(config, photos, ".json", ("annotations", "annotations.json"))
+    for file in files:
         found, more = _read_file(file, photos, categories)
         problems += more
         for photo_id, shapes in found.items():

@@ -35,15 +35,7 @@ def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
         DataError: there is no json file.
     """
     categories = Categories.of(config)
-    files = annotation_files(config, photos, ".json", ("annotations", "images", ""))
-    top = config.annotations or next(
-        (
-            photos.root / name
-            for name in ("annotations", "images")
-            if files[0].is_relative_to(photos.root / name)
-        ),
-        photos.root,
-    )
+    top, files = annotation_files(config, photos, ".json", ("annotations", "images", ""))
     marks: dict[str, Marks] = {}
     problems: list[Problem] = []
     present: set[str] = set()
@@ -56,8 +48,8 @@ def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
             what = "not a LabelMe file: it has no list 'shapes'"
             problems.append(Problem(file, what, "remove it, or save it with labelme again"))
             continue
-        relative = file.relative_to(top) if file.is_relative_to(top) and file != top else Path(file.name)
-        names = [relative.with_suffix("").as_posix(), str(content.get("imagePath") or "")]
+        relative = file.relative_to(top).with_suffix("").as_posix()
+        names = [relative, str(content.get("imagePath") or "")]
         photo = one_photo(photos, names, file)
         if isinstance(photo, Problem):
             problems.append(photo)

@@ -32,7 +32,8 @@ def read_res(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list
     """
     sides: dict[bool, dict[str, Grid]] = {False: {}, True: {}}
     problems: list[Problem] = []
-    for file in annotation_files(config, photos, ".csv", ("attention_label",)):
+    _, files = annotation_files(config, photos, ".csv", ("attention_label",))
+    for file in files:
         negative = _NEGATIVE in file.stem.lower()
         found, more = _read_table(file, photos)
         sides[negative].update(found)

@@ -13,7 +13,9 @@ from lookright.data.layout import Photo, Photos, list_files
 from lookright.errors import DataError
 
 
-def annotation_files(config: DataConfig, photos: Photos, suffix: str, usual: tuple[str, ...]) -> list[Path]:
+def annotation_files(
+    config: DataConfig, photos: Photos, suffix: str, usual: tuple[str, ...]
+) -> tuple[Path, list[Path]]:
     """The annotation files: what the option `annotations` names (a file or a folder), else the usual ones.
 
     Args:
@@ -21,6 +23,9 @@ def annotation_files(config: DataConfig, photos: Photos, suffix: str, usual: tup
         photos: of the data folder
         suffix: .json, .xml, .csv
         usual: places below the data folder that are tried where none is named
+
+    Returns:
+        the folder that they lie in, and the files
 
     Raises:
         DataError: the file or folder does not exist, or holds no such file.
@@ -34,9 +39,11 @@ def annotation_files(config: DataConfig, photos: Photos, suffix: str, usual: tup
     else:
         places = [photos.root / name for name in usual]
     for place in places:
-        files = [place] if place.is_file() else list_files(place, {suffix})
+        if place.is_file():
+            return place.parent, [place]
+        files = list_files(place, {suffix})
         if files:
-            return files
+            return place, files
     looked = ", ".join(map(str, places))
     raise DataError(
         f"no {suffix} file in {looked}; name the annotations of format '{config.format}' with --annotations"

@@ -23,8 +23,7 @@ def read_voc(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list
         DataError: there is no xml file.
     """
     categories = Categories.of(config)
-    files = annotation_files(config, photos, ".xml", ("Annotations", "annotations"))
-    top = config.annotations or files[0].parent
+    top, files = annotation_files(config, photos, ".xml", ("Annotations", "annotations"))
     marks: dict[str, Marks] = {}
     problems: list[Problem] = []
     present: set[str] = set()
@@ -39,8 +38,8 @@ def read_voc(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list
         except (OSError, LookupError, ValueError) as error:
             problems.append(Problem(file, f"cannot be read ({error})", "export it again", fatal=True))
             continue
-        relative = file.relative_to(top) if file.is_relative_to(top) and file != top else Path(file.name)
-        photo = one_photo(photos, [relative.with_suffix("").as_posix(), root.findtext("filename", "")], file)
+        relative = file.relative_to(top).with_suffix("").as_posix()
+        photo = one_photo(photos, [relative, root.findtext("filename", "")], file)
         if isinstance(photo, Problem):
             problems.append(photo)
             continue
