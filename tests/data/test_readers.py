@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from lookright.config import DataConfig
-from lookright.data import AnnotationSet, read_annotations
+from lookright.data import AnnotationSet, check, read_annotations
 from lookright.data.readers import scan
 from lookright.errors import DataError
 
@@ -420,3 +420,64 @@ def test_many_fatal_problems_are_summed_up(root: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)gone0.*gone2.*and \d+ more.*lookright check") as caught:
         read_annotations(DataConfig(data=root))
     assert len(str(caught.value).splitlines()) == 5
+
+
+# ---- json and xml that is well-formed and still makes no sense
+
+HUGE = 10**400  # no float holds it
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("categories", 0, "id"), [1]),
+        (("images", 0, "id"), {"a": 1}),
+        (("images", 0, "width"), float("inf")),
+        (("images", 0, "width"), True),
+        (("annotations", 0, "image_id"), [1]),
+        (("annotations", 0, "category_id"), {}),
+        (("annotations", 0, "segmentation"), [[HUGE, 0, 1, 0, 1, 1]]),
+        (("annotations", 0, "segmentation"), {"size": 3}),
+        (("annotations", 0, "segmentation"), {"size": [HEIGHT, WIDTH], "counts": [HUGE, -HUGE, 96]}),
+        (("annotations", 0, "segmentation"), {"size": [HEIGHT, WIDTH], "counts": "é"}),
+        (("annotations", 0, "segmentation"), 7),
+        (("annotations", 4, "bbox"), [HUGE, 0, 1, 1]),
+        (("annotations", 4, "bbox"), [0, 0, float("inf"), 1]),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_senseless_coco_is_our_error(root: Path, place: tuple, value: object) -> None:
+    content = coco_content()
+    content[place[0]][place[1]][place[2]] = value
+    config = DataConfig(data=root, annotations=write_coco(root, content), format="coco")
+    report = check(config, progress=False)
+    assert any(
+        problem.path.name == "marks.json" or "marks.json" in problem.what for problem in report.problems
+    )
+
+
+def test_json_number_of_too_many_digits(root: Path) -> None:
+    file = write_coco(root, '{"images": ' + "1" * 5000 + "}")
+    assert "cannot be read" in remarks(DataConfig(data=root, annotations=file, format="coco"))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"shape_type": "circle", "points": [[0, 0], [float("inf"), 1]]},
+        {"shape_type": "circle", "points": [[HUGE, 0], [1, 1]]},
+        {"shape_type": "mask", "points": [[float("inf"), 0], [1, 1]], "mask": ""},
+        {"shape_type": "rectangle", "points": [[HUGE, 0], [1, 1]]},
+        {"shape_type": {}, "points": []},
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_senseless_labelme_shape_is_left_out(root: Path, shape: dict) -> None:
+    (root / "images" / "cat" / "cat1.json").write_text(labelme({"label": "x", **shape}))
+    assert "shape 1: " in remarks(DataConfig(data=root, format="labelme"))
+
+
+@pytest.mark.parametrize("size", ["inf", "nan", "1e400", ""])
+def test_senseless_voc_size(root: Path, size: str) -> None:
+    write_voc(root, "cat1.xml", VOC.format(name="cat1.jpg").replace("<width>12", f"<width>{size}"))
+    assert "no usable size" in remarks(DataConfig(data=root, format="voc"))

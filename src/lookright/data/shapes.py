@@ -151,7 +151,7 @@ def box(left: float, top: float, right: float, bottom: float) -> Box:
 def _number(value: object) -> float:
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise DataError(f"a coordinate that is no number: {value!r}")

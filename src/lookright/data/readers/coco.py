@@ -13,6 +13,8 @@ from lookright.data.readers.sources import Categories, annotation_files, one_pho
 from lookright.data.shapes import RunLengths, Shape, box, polygon
 from lookright.errors import DataError
 
+_IDS = ("id", "image_id", "category_id")
+
 
 def read_coco(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
     """Read COCO instances: `annotations/*.json` or `config.annotations`.
@@ -46,7 +48,7 @@ def _read_file(file: Path, photos: Photos, categories: Categories) -> tuple[dict
         return {}, [problem]
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(_is_table(content.get(name)) for name in lists):
-        what = f"not COCO instances: it needs the lists {', '.join(lists)}"
+        what = f"not COCO instances: it needs the lists {', '.join(lists)}, with numbers as ids"
         return {}, [Problem(file, what, "export it as 'COCO instances'", fatal=True)]
     names = {category.get("id"): str(category.get("name")) for category in content["categories"]}
     problems = categories.problems(set(names.values()), file)
@@ -68,7 +70,7 @@ def _read_file(file: Path, photos: Photos, categories: Categories) -> tuple[dict
             continue
         try:
             shapes = _shapes(annotation, height=image[1], width=image[2])
-        except (DataError, TypeError, ValueError, KeyError) as error:
+        except (DataError, TypeError, ValueError, KeyError, OverflowError) as error:
             problems.append(Problem(file, f"{where}: {error}", "it is left out: draw it again or delete it"))
             continue
         drawn[annotation["image_id"]][sign] += shapes
@@ -126,4 +128,8 @@ def _shapes(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:
 
 
 def _is_table(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    """Rows with ids that can be looked up."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict) and all(isinstance(row.get(name), int | str | None) for name in _IDS)
+        for row in value
+    )

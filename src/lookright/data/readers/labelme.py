@@ -80,7 +80,7 @@ def _read_shapes(
             sign = categories.sign(str(shape.get("label")))
             if sign:
                 sides[sign].append(_shape(shape, height, width))
-        except (DataError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (DataError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"shape {number}: {error}"
             problems.append(Problem(file, what, "it is left out: draw it again as a polygon, or delete it"))
     if not sides[1] and not sides[-1]:

@@ -61,7 +61,7 @@ def read_json(path: Path) -> tuple[Any, Problem | None]:
         what = f"not UTF-8 text (byte {error.start})"
     except RecursionError:
         what = "json nested too deeply"
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a number of thousands of digits
         what, remedy = f"cannot be read ({error})", "check the file"
     return None, Problem(path, what, remedy, fatal=True)
 

@@ -62,7 +62,7 @@ def _read_objects(
         width, height = (int(float(root.findtext(f"size/{side}", ""))) for side in ("width", "height"))
         if width < 1 or height < 1:
             raise ValueError("no size")
-    except ValueError:
+    except (ValueError, OverflowError):
         what = "no usable size/width and size/height"
         return None, [Problem(file, what, "write the size of the image in pixels there", fatal=True)]
     sides: dict[int, list[Shape]] = {1: [], -1: [], 0: []}
