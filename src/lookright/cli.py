@@ -49,9 +49,9 @@ class Parser(jsonargparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(formatter_class=Help, **kwargs)
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
         """Give the help without jsonargparse's note on bare options: the usage line says what may be bare."""
-        text: str = super().format_help()
+        text: str = super().format_help() if formatter is None else super().format_help(formatter)
         text = re.sub(r"\n*note: extra positionals[^\n]*", "", text)
         return re.sub(r"(usage: .*?) \[\w+( \[\w+)*\]+\n", r"\1\n", text, count=1)
 
@@ -159,7 +159,17 @@ def _evaluate(options: Namespace) -> None:
         workers=options.workers,
     )
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    for name in ("accuracy", "balanced_accuracy", "auroc", "iou", "precision", "recall", "f1", "epg", "pointing_game"):
+    for name in (
+        "accuracy",
+        "balanced_accuracy",
+        "auroc",
+        "iou",
+        "precision",
+        "recall",
+        "f1",
+        "epg",
+        "pointing_game",
+    ):
         value, n = figures[name]["value"], figures[name]["n"]
         say(f"{name:<18} {'-' if value is None else format(value, '.3f'):>6}   ({n} images)")
     say(f"written to {folder}")
@@ -208,7 +218,9 @@ def _export_arguments(parser: Parser) -> None:
     parser.usage = "lookright export RUN [--out DIR]"
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("--out", type=Path | None, default=None, help="folder to write (default: RUN/export)")
-    parser.add_argument("--onnx", action=ActionYesNo(no_prefix="no-"), default=True, help="write ONNX as well")
+    parser.add_argument(
+        "--onnx", action=ActionYesNo(no_prefix="no-"), default=True, help="write ONNX as well"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files of an earlier export")
 
 
@@ -244,7 +256,10 @@ def _methods(options: Namespace) -> None:
     for info in METHODS.values():
         say(f"{info.name:<10} {info.summary}")
         if info.paper != "-":
-            say(f"{'':<10} {info.paper}; uses {info.uses} marks" + ("" if info.options == "-" else f"; {info.options}"))
+            say(
+                f"{'':<10} {info.paper}; uses {info.uses} marks"
+                + ("" if info.options == "-" else f"; {info.options}")
+            )
 
 
 def _backbones_arguments(parser: Parser) -> None:
@@ -371,7 +386,11 @@ def _refuse_unknown(parser: Parser, arguments: Sequence[str]) -> None:
 def _one_line(message: str) -> str:
     """Make jsonargparse's message of several lines one, without its tips."""
     lines = [line.strip() for line in message.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("tip:", "note:", "usage:", "Subtypes", "Errors", "- "))]
+    kept = [
+        line
+        for line in lines
+        if line and not line.startswith(("tip:", "note:", "usage:", "Subtypes", "Errors", "- "))
+    ]
     text = " ".join(kept)
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
     return re.sub(r"Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)", r"got \2, choose one of \1", text)

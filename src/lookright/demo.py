@@ -88,7 +88,9 @@ def run_demo(
         for method in METHODS
     ]
     report = build_report(runs, out / "report.html", gallery=24, overwrite=True)
-    rows = [_row(method, [run for run in runs if run.name.rpartition("-")[0] == method]) for method in METHODS]
+    rows = [
+        _row(method, [run for run in runs if run.name.rpartition("-")[0] == method]) for method in METHODS
+    ]
     say(format_table(rows, seeds))
     say(f"{time.perf_counter() - started:.0f} s. Look at {report}")
     return report
@@ -118,7 +120,11 @@ def format_table(rows: Sequence[Row], seeds: int) -> str:
 def _verdict(row: Row, base_iou: float) -> str:
     if row.kept[0] - row.random[0] < DROP:
         return ""
-    return "map looks right, model still uses the shortcut" if row.iou[0] > base_iou + 0.1 else "uses the shortcut"
+    return (
+        "map looks right, model still uses the shortcut"
+        if row.iou[0] > base_iou + 0.1
+        else "uses the shortcut"
+    )
 
 
 def _run(data: Path, out: Path, method: Method, seed: int, epochs: int) -> Path:

@@ -52,9 +52,8 @@ def resize_annotation(
         return F.interpolate(annotation, size=size, mode="nearest")
     positive, negative = annotation.clamp(min=0), (-annotation).clamp(min=0)
     layers = torch.cat([positive > 0, negative > 0, positive, negative], dim=1).to(annotation.dtype)
-    share_positive, share_negative, sum_positive, sum_negative = F.adaptive_avg_pool2d(layers, size).split(
-        1, dim=1
-    )
+    pooled = F.adaptive_avg_pool2d(layers, size)
+    share_positive, share_negative, sum_positive, sum_negative = (pooled[:, i : i + 1] for i in range(4))
     # Shares are multiples of 1 / pixels of the cell: the tolerance only absorbs rounding.
     enough = MINIMUM_SHARE - 1e-4
     is_positive = (share_positive > share_negative + 1e-4) & (share_positive >= enough)

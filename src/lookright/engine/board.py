@@ -25,11 +25,11 @@ class Board:
             raise ConfigError(
                 "tensorboard: not installed; pip install 'lookright[tensorboard]', or leave --tensorboard out"
             ) from error
-        self._writer = SummaryWriter(folder)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(folder)
 
     def write(self, row: Mapping[str, float | int | None]) -> None:
         """Add one epoch."""
         for name, value in row.items():
             if value is not None and name != "epoch":
-                self._writer.add_scalar(name, value, int(row["epoch"] or 0))  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, int(row["epoch"] or 0))
+        self._writer.flush()

@@ -60,7 +60,9 @@ def evaluate(
         )
     config = run.config if data is None or data.data is None else data
     annotation_set = matching(usable(read_annotations(config)), run).split(split)
-    dataset = make_dataset(annotation_set, run.classifier, replace(run.config, image_size=run.config.image_size))
+    dataset = make_dataset(
+        annotation_set, run.classifier, replace(run.config, image_size=run.config.image_size)
+    )
     where = pick_device(device)
     run.classifier.network.to(where)
     result = infer(

@@ -10,7 +10,9 @@ from lookright.files import replacing
 from lookright.models import export_onnx, export_state_dict
 
 
-def export_run(path: Path, out: Path | None = None, *, onnx: bool = True, overwrite: bool = False) -> list[Path]:
+def export_run(
+    path: Path, out: Path | None = None, *, onnx: bool = True, overwrite: bool = False
+) -> list[Path]:
     """Write the best checkpoint of a run for use without lookright.
 
     Args:
@@ -29,7 +31,9 @@ def export_run(path: Path, out: Path | None = None, *, onnx: bool = True, overwr
     """
     run = open_run(path)
     folder = path / "export" if out is None else out
-    weights, description, graph = (folder / n for n in ("weights.safetensors", "network.json", "network.onnx"))
+    weights, description, graph = (
+        folder / n for n in ("weights.safetensors", "network.json", "network.onnx")
+    )
     export_state_dict(run.classifier.network, weights, overwrite=overwrite)
     facts = {
         "backbone": run.classifier.backbone,

@@ -25,7 +25,9 @@ class Reach:
         """Say what is wrong and what to do, or None where nothing is."""
         if not self.missed:
             return None
-        shown = ", ".join(self.missed[:4]) + (f" and {len(self.missed) - 4} more" if len(self.missed) > 4 else "")
+        shown = ", ".join(self.missed[:4]) + (
+            f" and {len(self.missed) - 4} more" if len(self.missed) > 4 else ""
+        )
         total = len(self.missed) + len(self.reached)
         what = f"the explanation loss does not reach {len(self.missed)} of {total} trained weights ({shown})"
         if not self.reached:

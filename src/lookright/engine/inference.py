@@ -15,7 +15,7 @@ from lookright.engine.modes import evaluating
 from lookright.engine.trunk import FrozenTrunk
 from lookright.explainers import CAM
 from lookright.metrics import localization
-from lookright.types import Batch, Normalization, Request, Target
+from lookright.types import Normalization, Request, Target
 
 PREDICTED = Request(target=Target.PREDICTED, normalization=Normalization.NONE)
 """What evaluation explains: the raw map of the predicted class."""
@@ -62,9 +62,7 @@ def infer(
     Returns:
         one row per image, in the order of the data set
     """
-    loader: DataLoader[Batch] = DataLoader(
-        dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers
-    )
+    loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers)
     ids: list[str] = []
     columns: dict[str, list[Tensor]] = {}
     with evaluating(explainer.network), torch.no_grad():
@@ -94,4 +92,3 @@ def infer(
         explanation=stacked["explanation"],
         localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
     )
-

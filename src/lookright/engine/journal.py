@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import platform
+from importlib.metadata import version
 from typing import Any
 
-import lightning_fabric
 import timm
 import torch
 import torchvision
@@ -100,7 +100,7 @@ class Journal:
                 "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
                 "timm": timm.__version__,
-                "lightning_fabric": lightning_fabric.__version__,
+                "lightning_fabric": version("lightning-fabric"),
             },
             "command": self.command,
             "method": self.config.method,

@@ -1,10 +1,10 @@
 """A run on disk: options, state, log and checkpoints, and nothing that needs to be unpickled.
 
-    RUN/config.yaml               every option, readable by `lookright train --config`
-    RUN/run.json                  what came out: classes, layer, epochs, versions, command
-    RUN/log.csv                   one row per epoch
-    RUN/checkpoints/best.safetensors, last.safetensors
-    RUN/evaluation*/              written by `lookright evaluate`
+RUN/config.yaml               every option, readable by `lookright train --config`
+RUN/run.json                  what came out: classes, layer, epochs, versions, command
+RUN/log.csv                   one row per epoch
+RUN/checkpoints/best.safetensors, last.safetensors
+RUN/evaluation*/              written by `lookright evaluate`
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class RunFolder:
         try:
             facts: dict[str, Any] = json.loads(self.facts_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.facts_file}: missing or damaged ({error}); train the run again") from error
+            raise CheckpointError(
+                f"{self.facts_file}: missing or damaged ({error}); train the run again"
+            ) from error
         return facts
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
@@ -145,9 +147,5 @@ def from_options(options: Mapping[str, Any]) -> TrainConfig:
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
     # Paths may be given relative to another folder; the number of loading processes changes nothing.
-    places = {
-        name: value.resolve()
-        for name, value in asdict(config).items()
-        if isinstance(value, Path)
-    }
-    return asdict(replace(config, resume=False, workers=0, **places))
+    options = asdict(replace(config, resume=False, workers=0))
+    return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}

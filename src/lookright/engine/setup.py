@@ -15,7 +15,15 @@ from lookright.engine.run_folder import RunFolder
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
 from lookright.explainers import GradCAM
 from lookright.losses import Objective, build_objective
-from lookright.models import Classifier, Scope, apply_scope, create, find_target_layer, load_exactly, read_weights
+from lookright.models import (
+    Classifier,
+    Scope,
+    apply_scope,
+    create,
+    find_target_layer,
+    load_exactly,
+    read_weights,
+)
 
 
 @dataclass(frozen=True)

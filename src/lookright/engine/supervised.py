@@ -75,5 +75,9 @@ class SupervisedModel(nn.Module):
                 explained = Explained(self.network(batch.image), {})
         result = self.objective(batch, explained)
         return Step(
-            explained.logits.detach(), result.total, result.cross_entropy, result.explanation_loss, result.facts
+            explained.logits.detach(),
+            result.total,
+            result.cross_entropy,
+            result.explanation_loss,
+            result.facts,
         )

@@ -7,7 +7,9 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -34,6 +36,12 @@ from lookright.types import Batch
 
 log = logging.getLogger("lookright")
 
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
 
 def train(config: TrainConfig, command: str = "") -> RunFolder:
     """Train a classifier as the options say and write its run folder.
@@ -59,12 +67,13 @@ def train(config: TrainConfig, command: str = "") -> RunFolder:
         accelerator=config.accelerator,
         devices=config.devices,
         strategy="ddp_spawn" if several else "auto",
-        precision={"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[config.precision],
+        precision=_PRECISION[config.precision],
     )
     if config.precision == "fp16" and fabric.device.type == "cpu":
         raise ConfigError("precision: fp16 needs a GPU; use bf16 or 32 on a CPU")
     # A process of its own rebuilds what it needs from the options: nothing heavy travels.
-    fabric.launch(_train_process, config, None if several else setup, command)
+    process = partial(_train_process, config=config, setup=None if several else setup, command=command)
+    fabric.launch(process)
     return folder
 
 
@@ -121,7 +130,9 @@ class Trainer:
         if config.cache_features:
             datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
             self.trunk.fill(datasets, self.fabric.device)
-        board = Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
+        board = (
+            Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
+        )
         done = len(self.journal.rows)
         bar = tqdm(
             total=config.epochs,
@@ -141,7 +152,9 @@ class Trainer:
             if board:
                 board.write(row)
             bar.update()
-            shown = {k: v for k in ("loss", "val_balanced_accuracy", "val_iou") if (v := row.get(k)) is not None}
+            shown = {
+                k: v for k in ("loss", "val_balanced_accuracy", "val_iou") if (v := row.get(k)) is not None
+            }
             bar.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
         bar.close()
         self.stop("finished")
@@ -183,7 +196,7 @@ class Trainer:
         return row
 
     def _groups(self) -> Iterator[list[Batch]]:
-        loader: DataLoader[Batch] = DataLoader(
+        loader = DataLoader(
             self.setup.train,
             batch_sampler=self.sampler,
             collate_fn=collate,

@@ -52,7 +52,9 @@ class FrozenTrunk:
         self.limit_bytes = limit_bytes
         self.features: dict[Key, Tensor] = {}
 
-    def fill(self, datasets: Sequence[ExplanationDataset], device: torch.device | str, batch_size: int = 32) -> bool:
+    def fill(
+        self, datasets: Sequence[ExplanationDataset], device: torch.device | str, batch_size: int = 32
+    ) -> bool:
         """Compute the features of all images, mirrored ones as well where the data set mirrors.
 
         Always the same images together, so that a resumed run has the same features to the bit.
@@ -76,7 +78,9 @@ class FrozenTrunk:
                 samples = [dataset.sample(i, mirrored=mirrored) for dataset, i, mirrored in part]
                 features = self._run(collate(samples).image.to(device))
                 size = features[0].numel() * features.element_size()
-                if size * len(wanted) > self.limit_bytes or (start == 0 and not self._reproduces(samples, features)):
+                if size * len(wanted) > self.limit_bytes or (
+                    start == 0 and not self._reproduces(samples, features)
+                ):
                     bar.close()
                     self.features.clear()
                     log.info("features of the frozen part are not cached (too large, or not separable)")

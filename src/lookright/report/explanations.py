@@ -33,6 +33,6 @@ def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool =
             raise ConfigError(f"out: {file} exists; choose another folder, or --overwrite it")
     with replacing(picture) as temporary:
         overlay(explained.photo, explained.explanation).save(temporary, format="PNG")
-    with replacing(array) as temporary, temporary.open("wb") as file:
-        np.save(file, explained.explanation)
+    with replacing(array) as temporary, temporary.open("wb") as opened:
+        np.save(opened, explained.explanation)
     return picture
