@@ -1,4 +1,4 @@
-"""Every option of a run, with its default and the reason for it. The command line and YAML are made from these.
+"""Every option of a run, with its default. The command line and YAML are made from these.
 
 Nothing here imports torch, so that `lookright --help` answers at once.
 """
@@ -45,9 +45,7 @@ class DataConfig:
     annotated_per_class: int | None = option(
         None, "use the annotations of N training images per class, chosen by --seed (default: all)"
     )
-    train_per_class: int | None = option(
-        None, "train on N images per class, chosen by --seed (default: all)"
-    )
+    train_per_class: int | None = option(None, "train on N images per class, chosen by --seed (default: all)")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,9 @@ class TrainConfig(DataConfig):
     resize: Literal["area", "nearest"] = option(
         "area", "how marks reach the explanation's grid: thin ones survive, or as the published code does"
     )
-    stop_gradient: bool = option(False, "res-l: the imputer does not chase the explanation; it learns from --regularizer alone")
+    stop_gradient: bool = option(
+        False, "res-l: the imputer does not chase the explanation; it learns from --regularizer alone"
+    )
     outside: Literal["complement", "negative"] = option(
         "complement", "evidence: where no evidence may be, if nothing negative was marked"
     )
@@ -84,7 +84,9 @@ class TrainConfig(DataConfig):
     backbone: str = option(
         "tf_efficientnet_lite0", "timm name, torchvision:NAME, small_cnn, or module:function of your own"
     )
-    weights: str = option("bundled", "none, bundled (EfficientNet-Lite0, extra 'weights'), imagenet, or a FILE")
+    weights: str = option(
+        "bundled", "none, bundled (EfficientNet-Lite0, extra 'weights'), imagenet, or a FILE"
+    )
     start: Path | None = option(None, "start from a classifier you have: a weights FILE or a RUN")
     train: TrainScope = option("last-stage", "which part of the network learns")
 
@@ -100,7 +102,8 @@ class TrainConfig(DataConfig):
     warmup: float = option(0.05, "share of the steps in which the learning rate rises from 0")
     flip: bool = option(True, "mirror images (and their annotations) at random")
     best: BestRule = option(
-        "performance", "which epoch is kept, measured on the validation images: balanced accuracy, IoU, their mean"
+        "performance",
+        "which epoch is kept, measured on the validation images: balanced accuracy, IoU, their mean",
     )
     patience: int | None = option(None, "stop after N epochs without a better one (default: never)")
     seed: int = option(0, "same seed, same machine: same run")

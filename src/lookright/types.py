@@ -31,7 +31,7 @@ class Score(enum.Enum):
 
 
 class Normalization(enum.Enum):
-    """How the values of one explanation are brought to a scale, image by image (see `lookright.normalize`)."""
+    """How an explanation is brought to a scale, image by image (see `lookright.normalize`)."""
 
     NONE = "none"
     MIN_MAX = "min-max"

@@ -19,7 +19,9 @@ SIZE = 64
 
 
 def hooks(network: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules())
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules()
+    )
 
 
 class Tiny(nn.Module):
@@ -91,7 +93,9 @@ def test_second_order_gradients_by_finite_differences(tiny: Tiny) -> None:
             parameter.sub_(2e-3 * direction)
             down = explanation().square().sum()
             parameter.add_(1e-3 * direction)
-        assert ((up - down) / 2e-3).item() == pytest.approx((gradient * direction).sum().item(), abs=2e-3, rel=2e-2)
+        assert ((up - down) / 2e-3).item() == pytest.approx(
+            (gradient * direction).sum().item(), abs=2e-3, rel=2e-2
+        )
 
 
 def test_first_order_is_the_map_with_detached_weights(tiny: Tiny) -> None:
@@ -135,7 +139,11 @@ def test_trap_4_an_in_place_relu_behind_the_layer_does_not_change_the_map() -> N
 
     def build(inplace: bool) -> nn.Module:
         return nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.ReLU(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+            nn.Conv2d(3, 4, 3),
+            nn.ReLU(inplace=inplace),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 2),
         )
 
     safe, inplace = build(False), build(True)
@@ -217,7 +225,9 @@ def test_trap_8_fused_attention_above_the_layer() -> None:
             return self.head(F.scaled_dot_product_attention(tokens, tokens, tokens).mean(dim=1))
 
     network = Attention()
-    explanation = GradCAM(network, network.conv)(torch.rand(2, 3, 16, 16), torch.tensor([0, 1]), RAW).explanation
+    explanation = GradCAM(network, network.conv)(
+        torch.rand(2, 3, 16, 16), torch.tensor([0, 1]), RAW
+    ).explanation
     explanation.square().sum().backward()
     assert network.head.weight.grad.abs().sum() > 0
 
@@ -233,13 +243,15 @@ def test_scores_share_the_pass_and_differ_as_they_should(tiny: Tiny) -> None:
 
 
 def test_class_activation_map_sums_to_the_logit() -> None:
-    """Global average pooling and a linear head: sum of h w M over cells / (h w) is the logit minus its bias."""
+    """Global average pooling and a linear head: the map sums to the logit minus its bias."""
     torch.manual_seed(0)
     network = create("resnet18", num_classes=3).network.eval()
     label = torch.tensor([0, 2])
     logits, maps = GradCAM(network, image_size=SIZE)(torch.rand(2, 3, SIZE, SIZE), label, RAW)
     total = maps[RAW].sum(dim=(1, 2, 3))
-    torch.testing.assert_close(total, logits.gather(1, label[:, None])[:, 0] - network.fc.bias[label], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        total, logits.gather(1, label[:, None])[:, 0] - network.fc.bias[label], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_per_image_results_do_not_depend_on_the_batch(tiny: Tiny) -> None:

@@ -33,7 +33,7 @@ class Reach:
         if not self.reached:
             what += "; it has no effect on this run"
         if not second_order:
-            return f"{what}: second_order is false; set it to true to supervise the layers above the target layer"
+            return f"{what}: second_order is false; set it to true to reach the layers above the target layer"
         return f"{what}: check target_layer, and that nothing on the way is detached"
 
 

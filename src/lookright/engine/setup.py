@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lookright.config import TrainConfig
+from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset, choose_subsets, read_annotations
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
@@ -58,7 +58,7 @@ def set_up(config: TrainConfig) -> Setup:
     """
     check_options(config)
     annotation_set = choose_subsets(
-        usable(read_annotations(config)),
+        read_data(config),
         seed=config.seed,
         annotated_per_class=config.annotated_per_class,
         train_per_class=config.train_per_class,
@@ -81,8 +81,8 @@ def set_up(config: TrainConfig) -> Setup:
     train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
     if objective.terms and not any(train.annotated):
         raise ConfigError(
-            f"method: {config.method} needs annotations, and none of the {len(train)} training images has one; "
-            "add masks, give --annotations, or use --method baseline"
+            f"method: {config.method} needs annotations, and none of the {len(train)} training images has "
+            "one; add masks, give --annotations, or use --method baseline"
         )
     val = None
     if "val" in annotation_set.splits:
@@ -96,21 +96,25 @@ def set_up(config: TrainConfig) -> Setup:
     return Setup(annotation_set, train, val, classifier, explainer, scope, objective)
 
 
-def usable(annotation_set: AnnotationSet) -> AnnotationSet:
-    """Give the set back if training on it can work.
+def read_data(config: DataConfig) -> AnnotationSet:
+    """Read what the options name; warn of what is wrong with it but can be lived with.
 
     Raises:
-        DataError: something fatal is wrong with it.
+        DataError: it cannot be used.
     """
-    fatal = [problem for problem in annotation_set.problems if problem.fatal]
-    if fatal:
-        first = fatal[0]
-        more = f" (and {len(fatal) - 1} more: see lookright check)" if len(fatal) > 1 else ""
-        raise DataError(f"{first.path}: {first.what}; {first.remedy}{more}")
+    annotation_set = read_annotations(config)
     if len(annotation_set.classes) < 2:
         raise DataError(
-            f"{annotation_set.root}: found {len(annotation_set.classes)} class; a classifier needs two or more "
-            "folders images/<class>/"
+            f"{annotation_set.root}: found {len(annotation_set.classes)} class; a classifier needs two or "
+            "more folders images/<class>/"
+        )
+    if annotation_set.problems:
+        first = annotation_set.problems[0]
+        warnings.warn(
+            f"{len(annotation_set.problems)} problem(s) in {annotation_set.root}, the first: {first.path}: "
+            f"{first.what}; lookright check lists all",
+            LookrightWarning,
+            stacklevel=2,
         )
     return annotation_set
 

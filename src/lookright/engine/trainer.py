@@ -274,8 +274,8 @@ class Trainer:
             cause = "the explanation loss is not finite"
         shown = ", ".join(batch.id[:4]) + (", ..." if len(batch.id) > 4 else "")
         raise NonFiniteError(
-            f"epoch {epoch}: the loss is {float(loss.detach())} because {cause} (batch with {shown}); the run "
-            f"is kept up to the epoch before; try a smaller --lr, or --precision 32"
+            f"epoch {epoch}: the loss is {float(loss.detach())} because {cause} (batch with {shown}); the "
+            f"run is kept up to the epoch before; try a smaller --lr, or --precision 32"
         )
 
     def _validate(self) -> Row:

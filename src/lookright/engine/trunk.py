@@ -150,7 +150,8 @@ def frozen_units(network: nn.Module, target_layer: str, *, image_size: int) -> l
         image_size: H and W
 
     Example:
-        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(72, 2))
+        >>> layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(72, 2)]
+        >>> network = nn.Sequential(*layers)
         >>> _ = network[:2].requires_grad_(False)
         >>> frozen_units(network, "2", image_size=10)
         ['0']

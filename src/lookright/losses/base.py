@@ -139,7 +139,7 @@ def _checked(
     batch = explanation.shape[0]
     if annotation.ndim != 4 or annotation.shape[:2] != (batch, 1):
         raise ConfigError(
-            f"annotation: got shape {tuple(annotation.shape)}, need ({batch}, 1, H, W) to match the explanation"
+            f"annotation: got shape {tuple(annotation.shape)}, need ({batch}, 1, H, W) as the explanation has"
         )
     if annotated is None:
         annotated = torch.ones(batch, dtype=torch.bool, device=explanation.device)

@@ -164,7 +164,7 @@ def _check_stride(stride: int) -> None:
 
 
 def _start_as_average(layer: nn.Conv2d) -> None:
-    """Let the first channel (F+) pass as its average over the kernel, the others at a tenth of their start."""
+    """Let the first channel (F+) pass as its average; bring the others to a tenth of their start."""
     with torch.no_grad():
         layer.weight.mul_(0.1)
         layer.weight[0, 0].fill_(1 / layer.weight[0, 0].numel())

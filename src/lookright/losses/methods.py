@@ -49,9 +49,7 @@ def build_objective(config: TrainConfig, stride: int) -> Objective:
     info = METHODS.get(config.method)
     if info is None:
         raise ConfigError(f"method: got '{config.method}', choose one of {', '.join(METHODS)}")
-    terms = [
-        Term(term.loss, config.explanation_weight * term.weight) for term in info.recipe(config, stride)
-    ]
+    terms = [Term(term.loss, config.explanation_weight * term.weight) for term in info.recipe(config, stride)]
     for term in terms:
         term.loss.resize = ResizeRule(config.resize)
     return Objective(terms)
@@ -100,13 +98,18 @@ def _evidence(config: TrainConfig, stride: int) -> list[Term]:
 METHODS: dict[str, MethodInfo] = {
     info.name: info
     for info in (
-        MethodInfo("baseline", "cross-entropy alone: explanations are not supervised", "-", "-", "-", _baseline),
         MethodInfo(
-            "gradia", "L1 distance between explanation and positive marks", GRADIA.paper, GRADIA.uses, "-", _gradia
+            "baseline", "cross-entropy alone: explanations are not supervised", "-", "-", "-", _baseline
         ),
         MethodInfo(
-            "haics", "binary cross-entropy on the marked cells", HAICS.paper, HAICS.uses, "-", _haics
+            "gradia",
+            "L1 distance between explanation and positive marks",
+            GRADIA.paper,
+            GRADIA.uses,
+            "-",
+            _gradia,
         ),
+        MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS.paper, HAICS.uses, "-", _haics),
         MethodInfo(
             "res-g",
             "slack, adaptive threshold, Gaussian imputer",

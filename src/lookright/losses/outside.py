@@ -15,7 +15,7 @@ class Outside(enum.Enum):
     """Which cells count as outside."""
 
     COMPLEMENT = "complement"
-    """The negative marks of an image; where it has none, what lies off its positive marks and a cell around."""
+    """The negative marks; in an image without any, what lies a cell or more off its positive marks."""
     NEGATIVE = "negative"
     """The negative marks alone: an image without any contributes nothing."""
 

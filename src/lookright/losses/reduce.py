@@ -33,7 +33,7 @@ def global_sum(local: Tensor) -> Tensor:
 
 
 def global_mean(values: Tensor, selected: Tensor) -> Tensor:
-    """Mean over the selected rows, all their cells, all processes; a zero in the graph where none is selected.
+    """Mean over the cells of the selected rows of all processes; a zero in the graph if there are none.
 
     Args:
         values: (B, ...) finite

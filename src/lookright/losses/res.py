@@ -75,7 +75,9 @@ class RES(ExplanationLoss):
         if regularizer < 0:
             raise ConfigError(f"regularizer: got {regularizer}, need 0 or more")
         if threshold is not None and not 0 <= threshold <= 1:
-            raise ConfigError(f"threshold: got {threshold}, need a number in [0, 1], or None for the adaptive one")
+            raise ConfigError(
+                f"threshold: got {threshold}, need a number in [0, 1], or None for the adaptive one"
+            )
         self.imputer = GaussianImputer() if imputer is None else imputer
         self.slack = slack
         self.threshold = threshold
@@ -118,9 +120,13 @@ class RES(ExplanationLoss):
             return explanation.new_full((rows,), self.threshold)
         if self.per_image:
             return adaptive_threshold(explanation.flatten(1), annotation.flatten(1))
-        return adaptive_threshold(gather_cells(explanation.flatten())[None], gather_cells(annotation.flatten())[None])
+        return adaptive_threshold(
+            gather_cells(explanation.flatten())[None], gather_cells(annotation.flatten())[None]
+        )
 
-    def _disagreement(self, explanation: Tensor, annotation: Tensor, alpha: Tensor, annotated: Tensor) -> Tensor:
+    def _disagreement(
+        self, explanation: Tensor, annotation: Tensor, alpha: Tensor, annotated: Tensor
+    ) -> Tensor:
         """relu(eff - eta): how far the thresholded explanation is from the marks, beyond the slack."""
         marked = annotation != 0
         surrogate = torch.tanh(SHARPNESS * (explanation - alpha[:, None, None, None]))
@@ -130,4 +136,3 @@ class RES(ExplanationLoss):
             return (global_sum(distance.sum()) / count.clamp(min=1) - self.slack).relu()
         eff = distance.sum(dim=(1, 2, 3)) / marked.sum(dim=(1, 2, 3)).clamp(min=1)
         return global_mean((eff - self.slack).relu(), annotated)
-
