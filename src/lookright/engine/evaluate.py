@@ -12,9 +12,9 @@ import torch
 
 import lookright
 from lookright.config import DataConfig
-from lookright.data import AnnotationSet, read_annotations
+from lookright.data import AnnotationSet
 from lookright.engine.inference import infer
-from lookright.engine.setup import TrainedRun, make_dataset, open_run, usable
+from lookright.engine.setup import TrainedRun, make_dataset, open_run, read_data
 from lookright.errors import ConfigError, DataError
 from lookright.files import replacing
 from lookright.metrics import PerImage, summarize
@@ -59,10 +59,8 @@ def evaluate(
             f"out: the evaluation on {data.data} would take the place of the run's own; give --out FOLDER"
         )
     config = run.config if data is None or data.data is None else data
-    annotation_set = matching(usable(read_annotations(config)), run).split(split)
-    dataset = make_dataset(
-        annotation_set, run.classifier, replace(run.config, image_size=run.config.image_size)
-    )
+    annotation_set = matching(read_data(config), run).split(split)
+    dataset = make_dataset(annotation_set, run.classifier, run.config)
     where = pick_device(device)
     run.classifier.network.to(where)
     result = infer(
