@@ -48,9 +48,9 @@ def read_annotations(config: DataConfig) -> AnnotationSet:
     found = scan(config)
     fatal = [problem for problem in found.problems if problem.fatal]
     if fatal:
-        more = f"\n... and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
+        more = f" | and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
         raise DataError(
-            "\n".join(map(str, fatal[:_SHOWN])) + f"{more}\n'lookright check {found.root}' lists everything"
+            " | ".join(map(str, fatal[:_SHOWN])) + f"{more} | 'lookright check {found.root}' lists everything"
         )
     return found
 
