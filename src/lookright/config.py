@@ -90,6 +90,9 @@ class TrainConfig(DataConfig):
     start: Path | None = option(None, "start from a classifier you have: a weights FILE or a RUN")
     train: TrainScope = option("last-stage", "which part of the network learns")
 
+    batchnorm: Literal["auto", "train", "frozen"] = option(
+        "auto", "statistics of BatchNorm: auto keeps the pretrained ones where part of the network is frozen"
+    )
     cache_features: bool = option(True, "run the frozen part once per image, not once per epoch")
 
     epochs: int = option(30, "passes over the training images")

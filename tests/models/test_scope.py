@@ -138,3 +138,14 @@ def test_set_train_mode_puts_parts_without_parameters_with_the_part_before() -> 
     apply_scope(network, "all", image_size=32)
     set_train_mode(network)
     assert all(module.training for module in network.modules())
+
+
+def test_batchnorm_of_learning_parts_can_keep_its_statistics() -> None:
+    network = create("resnet18", num_classes=2, image_size=64).network
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    for freeze in (True, False):
+        set_train_mode(network, freeze_batchnorm=freeze)
+        network(torch.rand(2, 3, 64, 64))
+        kept = all(torch.equal(value, before[name]) for name, value in network.named_buffers())
+        assert kept is freeze
+        assert network.bn1.weight.requires_grad

@@ -37,6 +37,7 @@ class Setup:
     explainer: GradCAM
     scope: Scope
     objective: Objective
+    freeze_batchnorm: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def set_up(config: TrainConfig) -> Setup:
             LookrightWarning,
             stacklevel=2,
         )
-    return Setup(annotation_set, train, val, classifier, explainer, scope, objective)
+    freeze_batchnorm = config.batchnorm == "frozen" or (config.batchnorm == "auto" and bool(scope.frozen))
+    return Setup(annotation_set, train, val, classifier, explainer, scope, objective, freeze_batchnorm)
 
 
 def read_data(config: DataConfig) -> AnnotationSet:

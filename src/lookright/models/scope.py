@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lookright.config import TrainScope
 from lookright.errors import ConfigError
@@ -82,11 +83,16 @@ def apply_scope(network: nn.Module, scope: TrainScope, *, image_size: int) -> Sc
     return split
 
 
-def set_train_mode(network: nn.Module) -> None:
+def set_train_mode(network: nn.Module, *, freeze_batchnorm: bool = False) -> None:
     """Put the network in train mode, and its frozen parts in eval mode.
 
     A part is frozen if it has parameters and none requires a gradient. A module without parameters (Dropout,
     BatchNorm without affine) goes with the part before it. So frozen BatchNorm keeps its statistics.
+
+    Args:
+        network: with part of it frozen, or nothing
+        freeze_batchnorm: keep the statistics of all BatchNorm layers, those of learning parts as well: small
+            batches estimate them badly, pretraining did it well. Their scale and shift still learn.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
@@ -95,6 +101,14 @@ def set_train_mode(network: nn.Module) -> None:
         >>> [module.training for module in network]
         [False, False, False, True]
     """
+    _set_modes(network)
+    if freeze_batchnorm:
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def _set_modes(network: nn.Module) -> None:
     parameters = list(network.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         network.eval()
@@ -105,7 +119,7 @@ def set_train_mode(network: nn.Module) -> None:
     learning = next((_learns(child) for child in children if _has_parameters(child)), True)
     for child in children:
         if _has_parameters(child):
-            set_train_mode(child)
+            _set_modes(child)
             learning = _learns(child)
         else:
             child.train(learning)
