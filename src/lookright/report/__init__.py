@@ -1,0 +1,6 @@
+"""Reports: runs compared in one HTML file, and pictures of explanations and annotations."""
+
+from lookright.report.build import build_report
+from lookright.report.overlay import heat, outline, overlay
+
+__all__ = ["build_report", "heat", "outline", "overlay"]

@@ -1,0 +1,273 @@
+"""Write the report: one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from lookright.errors import ConfigError, DataError
+from lookright.files import replacing
+from lookright.metrics import Cell
+from lookright.report.compare import MethodRuns, group_by_method
+from lookright.report.curves import COLOURS, dash_array, draw
+from lookright.report.gallery import Card, cards, choose
+from lookright.report.headline import SHORTCUT_WARNING, Change, headline
+from lookright.report.overlay import NEGATIVE, POSITIVE
+from lookright.report.pictures import Photos, explanation, heat_scale
+from lookright.report.runs import ImageResult, Run, read_runs
+from lookright.report.tables import MatrixCell, common_options, differences, figure_table, matrix
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+CELL_NAMES = {
+    Cell.UNREASONABLE_INACCURATE: "predicted wrong, looked wrong",
+    Cell.UNREASONABLE_ACCURATE: "predicted right, looked wrong",
+    Cell.REASONABLE_INACCURATE: "predicted wrong, looked right",
+    Cell.REASONABLE_ACCURATE: "predicted right, looked right",
+}
+_MATRIX_ROWS = (
+    ("predicted right", (Cell.REASONABLE_ACCURATE, Cell.UNREASONABLE_ACCURATE)),
+    ("predicted wrong", (Cell.REASONABLE_INACCURATE, Cell.UNREASONABLE_INACCURATE)),
+)
+_SYMBOLS = {Change.UP: "▲", Change.DOWN: "▼", Change.NONE: "=", Change.UNKNOWN: "–"}
+
+
+def build_report(runs: Sequence[Path], out: Path, *, gallery: int = 48, overwrite: bool = False) -> Path:
+    """Compare runs in one self-contained HTML file.
+
+    Runs that differ in their seed alone are shown as one method, with mean and standard deviation. The file
+    is written at once or not at all.
+
+    Args:
+        runs: run folders, trained and evaluated on the same images
+        out: HTML file to write
+        gallery: most images to show; 0 leaves the gallery out
+        overwrite: replace `out` where it exists
+
+    Returns:
+        `out`
+
+    Raises:
+        ConfigError: `gallery` is negative, or `out` exists and is not to be replaced.
+        DataError: a run cannot be read or compared, or `out` cannot be written.
+    """
+    out = Path(out)
+    if gallery < 0:
+        raise ConfigError(f"gallery: a number of images, 0 or more, got {gallery}")
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the name of an HTML file")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out}: exists already; choose another name, or allow overwriting")
+    page = render(read_runs(runs), gallery)
+    with replacing(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return out
+
+
+def render(runs: Sequence[Run], gallery: int) -> str:
+    """The report of runs that can be compared, as HTML."""
+    methods = group_by_method(runs)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        swatch=_swatch, duration=_duration, kept_epoch=_kept_epoch, cell_share=_cell_share
+    )
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    first = methods[0].first
+    all_cards = cards(methods)
+    matrices = [matrix(method) for method in methods]
+    ordered = [run for method in methods for run in method.runs]
+    difference_names, difference_rows = differences(ordered)
+    verdicts = headline(methods)
+    return environment.get_template("report.html").render(
+        title=_title(methods),
+        facts=_facts(methods),
+        notes=_notes(runs),
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        js=Markup(script),
+        script_hash=_hash(script),
+        methods=methods,
+        compared=any(verdict.performance for verdict in verdicts),
+        verdicts=verdicts,
+        not_compared=_not_compared(methods),
+        symbols=_SYMBOLS,
+        shortcut_warning=SHORTCUT_WARNING,
+        several_seeds=any(len(method.runs) > 1 for method in methods),
+        figures=figure_table(methods),
+        plots=draw(methods),
+        colours=COLOURS,
+        dashes=[dash_array(index) for index in range(len(methods))],
+        matrices=matrices if any(m.images for m in matrices) else [],
+        matrix_rows=_MATRIX_ROWS,
+        cell_names=CELL_NAMES,
+        image_count=len(all_cards),
+        split=first.evaluation.split,
+        classes=first.classes,
+        **_gallery(methods, choose(all_cards, gallery)),
+        keys={"positive": POSITIVE, "negative": NEGATIVE, "heat": heat_scale()},
+        difference_names=difference_names,
+        difference_rows=difference_rows,
+        common=common_options(runs),
+        commands=[str(run.info["command"]) for run in ordered if run.info.get("command")],
+        version_sets=_version_sets(runs),
+    )
+
+
+def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str, Any]:
+    """The cards with their pictures, and what the page sorts and filters them by."""
+    if not chosen:
+        return {"gallery_cards": [], "gallery_data": [], "gallery_note": ""}
+    photos = Photos(methods[0].first.config)
+    maps = [method.first.evaluation.explanations for method in methods]
+    views, data = [], []
+    for card in chosen:
+        photo = photos.embed(card.id, card.file)
+        looks = []
+        for method, result, explanations in zip(methods, card.results, maps, strict=True):
+            if card.id not in explanations:
+                file = method.first.evaluation.folder / "explanations.npz"
+                raise DataError(f"{file}: lacks image '{card.id}'; evaluate the run again")
+            looks.append(_look(result, explanation(explanations[card.id], photo.size)))
+        style = f"--ratio: {photo.size[0]} / {photo.size[1]}"
+        views.append(
+            {
+                "style": f"{style}; --photo: url({photo.uri})" if photo.uri else style,
+                "photo": photo.uri is not None,
+                "tiny": photo.tiny,
+                "outline": photo.outline,
+                "name": card.file.name,
+                "label": card.label,
+                "group": card.group,
+                "notes": photo.notes,
+                "looks": looks,
+            }
+        )
+        data.append(
+            {
+                "name": card.file.name,
+                "label": card.label,
+                "iou": _json(card.iou),
+                "probability": _json(card.probability),
+                "disagreement": card.disagreement,
+                "methods": [
+                    {
+                        "iou": _json(result.iou),
+                        "probability": _json(result.probability),
+                        "cell": result.cell.value if result.cell else None,
+                    }
+                    for result in card.results
+                ],
+            }
+        )
+    return {"gallery_cards": views, "gallery_data": data, "gallery_note": photos.note}
+
+
+def _look(result: ImageResult, heat: str) -> dict[str, Any]:
+    return {
+        "heat": heat,
+        "correct": result.correct,
+        "predicted": result.predicted,
+        "probability": f"{100 * result.probability:.0f} %",
+        "iou": f"IoU {result.iou:.2f}" if math.isfinite(result.iou) else "no IoU",
+    }
+
+
+def _title(methods: Sequence[MethodRuns]) -> str:
+    labels = [method.label for method in methods]
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]} compared"
+
+
+def _facts(methods: Sequence[MethodRuns]) -> str:
+    run = methods[0].first
+    data = run.config.data
+    seeds = sorted({r.config.seed for method in methods for r in method.runs})
+    facts = [
+        f"Data: {data.name}" if data else "",
+        f"split {run.evaluation.split}, {run.evaluation.images} images",
+        f"classes {', '.join(run.classes)}" if len(run.classes) <= 10 else f"{len(run.classes)} classes",
+        f"backbone {run.config.backbone}",
+        f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
+    ]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _notes(runs: Sequence[Run]) -> list[str]:
+    return [
+        f"Run {run.folder.name} did not finish (status: {run.info.get('status', 'unknown')}); "
+        "its figures are those of the epochs that it had."
+        for run in runs
+        if not run.finished
+    ]
+
+
+def _not_compared(methods: Sequence[MethodRuns]) -> str:
+    baselines = sum(method.is_baseline for method in methods)
+    if baselines > 1:
+        return "There are baselines of different settings among the runs, so none is judged against another."
+    if baselines:
+        return "Only the baseline is shown: nothing is compared."
+    return "No baseline is among the runs, so nothing is judged: train one with --method baseline to compare."
+
+
+def _version_sets(runs: Sequence[Run]) -> list[tuple[list[str], list[tuple[str, str]]]]:
+    """Versions, each set once with the names of its runs."""
+    sets: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for run in runs:
+        named = {"lookright": run.info.get("lookright", "–"), **run.info.get("versions", {})}
+        key = tuple((name, str(version)) for name, version in named.items())
+        sets.setdefault(key, []).append(run.folder.name)
+    return [(names, list(versions)) for versions, names in sets.items()]
+
+
+def _swatch(index: int) -> Markup:
+    """The line of a method, as in the curves; a word joiner keeps it beside the name."""
+    return Markup(
+        '<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true" focusable="false">'
+        '<path d="M0 4H24" stroke="var(--method-{})" stroke-dasharray="{}"/></svg>&#8288;'
+    ).format(index % COLOURS, dash_array(index))
+
+
+def _duration(run: Run) -> str:
+    """How long a run took, as people say it."""
+    if not math.isfinite(run.seconds):
+        return "–"
+    minutes, seconds = divmod(round(run.seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{run.seconds:.1f} s"
+
+
+def _kept_epoch(run: Run) -> str:
+    best, done = run.info.get("best_epoch"), run.info.get("epochs_done")
+    if not isinstance(best, int) or best < 0:
+        return "–"
+    return f"{best + 1} of {done}"
+
+
+def _cell_share(cell: MatrixCell) -> str:
+    if not cell.spread.defined:
+        return "–"
+    spread = f" ± {100 * cell.spread.sd:.0f}" if cell.spread.seeds > 1 else ""
+    return f"{100 * cell.spread.mean:.0f}{spread} %"
+
+
+def _json(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

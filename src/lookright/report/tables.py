@@ -1,0 +1,176 @@
+"""The tables of the report: figures per method, reasonability matrices, options that differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lookright.metrics import Cell
+from lookright.report.compare import MethodRuns, Spread, differing_options, option_text
+from lookright.report.runs import Run
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of figures."""
+
+    title: str
+    figure: str | None
+    """name in metrics.json; None: training time"""
+    meaning: str
+    split: str | None = None
+    """another split than the main one"""
+    higher_is_better: bool = True
+    decimals: int = 3
+
+    def spread(self, method: MethodRuns) -> Spread:
+        """The figure of a method over its seeds."""
+        return method.seconds() if self.figure is None else method.spread(self.figure, self.split)
+
+    def text(self, value: float) -> str:
+        """A value of the column; a dash where it is undefined."""
+        return f"{value:.{self.decimals}f}" if math.isfinite(value) else "–"
+
+
+PERFORMANCE = (
+    Column("Accuracy", "accuracy", "share of images whose class was predicted right"),
+    Column("Balanced accuracy", "balanced_accuracy", "mean of the classes' accuracies"),
+    Column("AUROC", "auroc", "how well probabilities rank the right class above the others; 0.5 is chance"),
+    Column("Worst group", "worst_group_accuracy", "accuracy of the group that fares worst"),
+)
+REASONABILITY = (
+    Column("IoU", "iou", "area shared by explanation (above 0.5) and annotation, over that of both together"),
+    Column(
+        "Precision",
+        "precision",
+        "of the marked pixels that the explanation covers, the share marked relevant",
+    ),
+    Column("Recall", "recall", "share of the pixels marked relevant that the explanation covers"),
+    Column("F1", "f1", "harmonic mean of precision and recall"),
+    Column(
+        "EPG", "epg", "share of the explanation's positive mass inside the annotation (energy pointing game)"
+    ),
+    Column("Pointing game", "pointing_game", "share of images whose highest cell lies inside the annotation"),
+)
+SECONDS = Column("Seconds", None, "training time of one run", higher_is_better=False, decimals=0)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table cell."""
+
+    mean: str
+    sd: str
+    n: str
+    """images it rests on, where that is not in the column's head"""
+    best: bool
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """Methods x figures."""
+
+    columns: tuple[Column, ...]
+    counts: tuple[str, ...]
+    """per column: the images that it rests on, where that is the same for all methods"""
+    rows: tuple[tuple[MethodRuns, tuple[Entry, ...]], ...]
+
+
+def figure_table(methods: Sequence[MethodRuns]) -> FigureTable:
+    """Mean and sd over the seeds of each figure, the best of each column marked; without empty columns."""
+    splits = dict.fromkeys(s for method in methods for run in method.runs for s in run.other_evaluations)
+    others = [
+        Column(f"Accuracy on {split}", "accuracy", f"accuracy on the split '{split}'", split=split)
+        for split in splits
+    ]
+    columns = [
+        column
+        for column in (*PERFORMANCE, *others, *REASONABILITY, SECONDS)
+        if any(column.spread(method).defined for method in methods)
+    ]
+    counts, entries = [], []
+    for column in columns:
+        spreads = [column.spread(method) for method in methods]
+        sizes = {spread.n for spread in spreads if spread.n}
+        counts.append(f"n = {sizes.pop()}" if len(sizes) == 1 else "")
+        best = _best(spreads, column)
+        entries.append(
+            [
+                Entry(
+                    column.text(spread.mean),
+                    f"± {column.text(spread.sd)}" if spread.seeds > 1 else "",
+                    f"n = {spread.n}" if spread.n and not counts[-1] else "",
+                    column.text(spread.mean) == best,
+                )
+                for spread in spreads
+            ]
+        )
+    rows = tuple((method, tuple(cells[i] for cells in entries)) for i, method in enumerate(methods))
+    return FigureTable(tuple(columns), tuple(counts), rows)
+
+
+def _best(spreads: Sequence[Spread], column: Column) -> str | None:
+    """The best value as it is shown; None where all show the same."""
+    means = [spread.mean for spread in spreads if spread.defined]
+    if len({column.text(mean) for mean in means}) < 2:
+        return None
+    return column.text(max(means) if column.higher_is_better else min(means))
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """A cell of a reasonability matrix."""
+
+    cell: Cell
+    count: int
+    """images, in the first seed"""
+    share: float
+    """of the annotated images of the first seed"""
+    spread: Spread
+    """the share over the seeds"""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The reasonability matrix of a method (Gao et al., GRADIA, CSCW 2022)."""
+
+    method: MethodRuns
+    images: int
+    """annotated images that it counts"""
+    cells: dict[Cell, MatrixCell]
+
+
+def matrix(method: MethodRuns) -> Matrix:
+    """Count the cells from per_image.csv, so that the numbers and the images behind them cannot differ."""
+    counts = []
+    for run in method.runs:
+        cells = [result.cell for result in run.evaluation.results.values() if result.cell is not None]
+        counts.append({cell: cells.count(cell) for cell in Cell})
+    images = sum(counts[0].values())
+    shares = {cell: [_share(count[cell], sum(count.values())) for count in counts] for cell in Cell}
+    return Matrix(
+        method,
+        images,
+        {
+            cell: MatrixCell(cell, counts[0][cell], shares[cell][0], Spread.of(shares[cell], n=images))
+            for cell in Cell
+        },
+    )
+
+
+def _share(count: int, total: int) -> float:
+    return count / total if total else math.nan
+
+
+def differences(runs: Sequence[Run]) -> tuple[list[str], list[tuple[Run, list[str]]]]:
+    """Names of the options that differ, and their values run by run."""
+    names = [name for name in differing_options(runs) if name != "out"]
+    rows = [(run, [option_text(run.options.get(name)) for name in names]) for run in runs]
+    return names, rows
+
+
+def common_options(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Options in which all runs agree."""
+    apart = {*differing_options(runs), "out"}
+    return [(name, option_text(value)) for name, value in runs[0].options.items() if name not in apart]

@@ -1,0 +1,140 @@
+"""The report in a real browser: Debian's chromium, driven by Playwright, from file://."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from lookright.report import build_report
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra 'dev')")
+if not CHROMIUM.exists():
+    pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(six_methods: list[Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_report(six_methods, tmp_path_factory.mktemp("browser") / "report.html", gallery=24).as_uri()
+
+
+@pytest.fixture
+def page(browser: "playwright.Browser", address: str) -> Iterator["playwright.Page"]:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address)
+    yield page
+    page.close()
+
+
+def names(page: "playwright.Page") -> list[str]:
+    return page.locator(".card:visible .picture .photo[role=img]").evaluate_all(
+        "photos => photos.map(photo => photo.getAttribute('aria-label'))"
+    )
+
+
+def figures(page: "playwright.Page", method: int) -> list[float]:
+    texts = page.locator(f".card:visible .look[data-method='{method}'] .small").all_inner_texts()
+    return [float(text.rsplit("IoU ", 1)[1]) for text in texts]
+
+
+def test_it_opens_without_errors_and_without_network(browser: "playwright.Browser", address: str) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [address]
+    broken = page.evaluate("[...document.images].filter(image => !image.naturalWidth).length")
+    assert broken == 0
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_page_does_not_scroll_sideways(page: "playwright.Page", width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (
+        page.evaluate("Math.max(...[...document.querySelectorAll('figure')].map(f => f.offsetWidth))") <= 600
+    )
+
+
+def test_sorting_changes_the_order(page: "playwright.Page") -> None:
+    page.select_option("#by-method", label="res-g")
+    worst = figures(page, 3)
+    assert len(worst) == 24
+    assert worst == sorted(worst)
+    page.select_option("#sort", "iou-best")
+    assert figures(page, 3) == sorted(worst, reverse=True)
+    page.select_option("#sort", "name")
+    files = [name.split(",")[0] for name in names(page)]
+    assert files == sorted(files)
+    page.select_option("#sort", "disagreement")
+    page.get_by_role("button", name="Show all").click()
+    page.wait_for_function("document.querySelector('#sort').value === 'iou-worst'")
+
+
+def test_a_cell_of_the_matrix_shows_its_images(page: "playwright.Page") -> None:
+    cell = page.locator("a.cell[data-method='0'][data-cell='unreasonable-inaccurate']")
+    whole = int(cell.locator("b").inner_text())
+    cell.focus()
+    page.keyboard.press("Enter")
+    assert cell.get_attribute("aria-current") == "true"
+    looks = page.locator(".card:visible .look[data-method='0']")
+    assert 0 < looks.count() <= whole
+    assert all("✗ wrong" in text for text in looks.all_inner_texts())
+    assert f"The cell holds {whole} of the split" in page.locator("#shown").inner_text()
+    assert page.evaluate("document.activeElement.id") == "gallery"
+
+
+def test_class_filter_opacity_and_outlines(page: "playwright.Page") -> None:
+    page.select_option("#by-class", "dog")
+    assert all(name.endswith("class dog") for name in names(page))
+    page.locator("#opacity").fill("25")
+    assert page.locator(".heat:visible").first.evaluate("heat => getComputedStyle(heat).opacity") == "0.25"
+    page.get_by_label("Annotation outline").uncheck()
+    assert page.locator(".outline:visible").count() == 0
+
+
+def test_everything_is_there_without_scripts(browser: "playwright.Browser", address: str) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(address)
+    assert page.locator(".card:visible").count() == 24
+    assert page.locator(".controls").is_hidden()
+    page.close()
+
+
+def test_every_control_has_a_name_and_every_picture_a_text(page: "playwright.Page") -> None:
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("input, select, button, a, [tabindex='0']")].filter(
+            (e) => !(e.labels?.length || e.innerText?.trim() || e.getAttribute("aria-label")
+                || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert page.locator("img:not([alt])").count() == 0
+    levels = page.locator("h1, h2, h3").evaluate_all("headings => headings.map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
