@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lookright.losses.reduce import global_sum
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -63,7 +65,9 @@ def check_reach(explanation_loss: Tensor, module: nn.Module) -> Reach | None:
     gradients = torch.autograd.grad(
         explanation_loss, [p for _, p in trained], retain_graph=True, allow_unused=True
     )
-    moved = [g is not None and bool(g.count_nonzero()) for g in gradients]
+    # A process without an annotated image of its own gets nothing: what counts is all of them together.
+    counts = [torch.zeros(()) if g is None else g.count_nonzero().cpu().float() for g in gradients]
+    moved = (global_sum(torch.stack(counts).to(explanation_loss.device)) > 0).tolist()
     if float(explanation_loss.detach()) == 0 and not any(moved):
         return None
     return Reach(
