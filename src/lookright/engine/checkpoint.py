@@ -62,9 +62,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path}: not a checkpoint of a lookright run; load bare weights with --from {path}"
         ) from error
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: damaged ({error}); delete it and resume from an earlier one, or train again"
-        ) from error
+        raise CheckpointError(f"{path}: damaged ({error}); delete it and train the run again") from error
     return tensors, facts
 
 

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from lookright.data import ExplanationDataset, collate
 from lookright.engine.modes import evaluating
 from lookright.engine.trunk import FrozenTrunk
+from lookright.errors import NonFiniteError
 from lookright.explainers import CAM
 from lookright.metrics import localization
 from lookright.types import Normalization, Request, Target
@@ -61,6 +62,9 @@ def infer(
 
     Returns:
         one row per image, in the order of the data set
+
+    Raises:
+        NonFiniteError: logits or a map with NaN or infinite values.
     """
     loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers)
     ids: list[str] = []
@@ -71,6 +75,7 @@ def infer(
             with trunk.serving(batch) if trunk else nullcontext():
                 logits, maps = explainer(batch.image.to(device), None, PREDICTED)
             explanation = maps[PREDICTED]
+            _check_finite(logits, explanation, batch.id)
             annotation, annotated = batch.annotation.to(device), batch.annotated.to(device)
             row = {
                 "label": batch.label,
@@ -92,3 +97,13 @@ def infer(
         explanation=stacked["explanation"],
         localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
     )
+
+
+def _check_finite(logits: Tensor, explanation: Tensor, ids: tuple[str, ...]) -> None:
+    fine = torch.isfinite(logits).all(dim=1) & torch.isfinite(explanation).flatten(1).all(dim=1)
+    if not bool(fine.all()):
+        broken = [name for name, is_fine in zip(ids, fine.tolist(), strict=True) if not is_fine]
+        raise NonFiniteError(
+            f"the network's output is not finite for {', '.join(broken[:4])}{', ...' if broken[4:] else ''}; "
+            "its training went wrong: train again with a smaller --lr, or go back to an earlier checkpoint"
+        )

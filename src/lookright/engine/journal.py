@@ -23,7 +23,8 @@ from lookright.engine.checkpoint import (
 )
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import Setup
-from lookright.errors import ConfigError
+from lookright.errors import CheckpointError, ConfigError
+from lookright.models import load_exactly
 
 Row = dict[str, float | int | None]
 
@@ -75,13 +76,24 @@ class Journal:
         self.write_facts("running")
 
     def restore(self) -> bool:
-        """Go back to the last finished epoch; False where none was finished, and the run starts again."""
-        if not self.folder.last.exists():
+        """Go back to the last finished epoch; False where none was finished, and the run starts again.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged, of another model, or holds no state to go on from.
+        """
+        last = self.folder.last
+        if not last.exists():
             return False
-        tensors, facts = load_checkpoint(self.folder.last)
-        self.setup.classifier.network.load_state_dict(stripped("network", tensors))
-        self.setup.objective.load_state_dict(stripped("objective", tensors))
-        restore_optimizer(self.optimizer, stripped("optimizer", tensors))
+        tensors, facts = load_checkpoint(last)
+        optimizer = stripped("optimizer", tensors)
+        if not optimizer:
+            raise CheckpointError(
+                f"{last}: holds no state of the optimizer to go on from; delete it and train the run again"
+            )
+        load_exactly(self.setup.classifier.network, stripped("network", tensors), last)
+        load_exactly(self.setup.objective, stripped("objective", tensors), last)
+        restore_optimizer(self.optimizer, optimizer)
+        self.command = facts["command"]  # the one that made the run, not the one that goes on with it
         self.rows = facts["log"]
         self.best_value, self.best_epoch = facts["best_value"], facts["best_epoch"]
         return True

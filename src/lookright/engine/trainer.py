@@ -7,9 +7,9 @@ import math
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import islice
-from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -23,24 +23,19 @@ from lookright.engine.board import Board
 from lookright.engine.guard import check_reach
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
+from lookright.engine.processes import launch, make_fabric
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
 from lookright.engine.trunk import FrozenTrunk
-from lookright.errors import ConfigError, LookrightWarning, NonFiniteError
+from lookright.errors import ConfigError, LookrightError, LookrightWarning, NonFiniteError
 from lookright.losses.reduce import global_sum
 from lookright.metrics import balanced_accuracy
 from lookright.models import set_train_mode
 from lookright.types import Batch
 
 log = logging.getLogger("lookright")
-
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 
 
 def train(config: TrainConfig, command: str = "") -> RunFolder:
@@ -60,20 +55,12 @@ def train(config: TrainConfig, command: str = "") -> RunFolder:
         ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
     """
     setup = set_up(config)
+    fabric = make_fabric(config)
     folder = RunFolder(str(config.out))
-    folder.create(config)
-    several = config.devices > 1
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        strategy="ddp_spawn" if several else "auto",
-        precision=_PRECISION[config.precision],
-    )
-    if config.precision == "fp16" and fabric.device.type == "cpu":
-        raise ConfigError("precision: fp16 needs a GPU; use bf16 or 32 on a CPU")
+    folder.create(config)  # after all that can be refused: a mistake leaves no folder behind
     # A process of its own rebuilds what it needs from the options: nothing heavy travels.
-    process = partial(_train_process, config=config, setup=None if several else setup, command=command)
-    fabric.launch(process)
+    own = setup if config.devices == 1 else None
+    launch(fabric, partial(_train_process, config=config, setup=own, command=command))
     return folder
 
 
@@ -81,8 +68,9 @@ def _train_process(fabric: Fabric, config: TrainConfig, setup: Setup | None, com
     trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command)
     try:
         trainer.run()
-    except KeyboardInterrupt:
-        trainer.stop("interrupted")
+    except (KeyboardInterrupt, LookrightError) as error:
+        with suppress(LookrightError):  # where the disk is full, that cannot be written either
+            trainer.stop("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
 
 
@@ -122,9 +110,8 @@ class Trainer:
     def run(self) -> None:
         """Train all epochs that are left, keep the best, log each."""
         config = self.config
-        if config.resume:
-            # A check that has passed before the stop need not be said again.
-            self.guarded = self.guarded or self.journal.restore()
+        if config.resume and self.journal.restore():
+            self.guarded = True  # what it had to say was said before the stop
         if self._is_main:
             self.journal.write_facts("running")
         if config.cache_features:
@@ -186,9 +173,9 @@ class Trainer:
             for name, value in self._accumulate(batches, epoch).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.optimizer.step()
+        self._check_weights(epoch)
         row: Row = {"epoch": epoch, "lr": rate}
-        images = sums.pop("images")
-        correct = sums.pop("correct")
+        images, correct = (self._global_count(torch.tensor(sums.pop(n))) for n in ("images", "correct"))
         row |= {name: value / self.steps_per_epoch for name, value in sums.items()}
         row["train_accuracy"] = correct / images
         row |= self._validate()
@@ -277,6 +264,15 @@ class Trainer:
             f"epoch {epoch}: the loss is {float(loss.detach())} because {cause} (batch with {shown}); the "
             f"run is kept up to the epoch before; try a smaller --lr, or --precision 32"
         )
+
+    def _check_weights(self, epoch: int) -> None:
+        """Keep an epoch out of the checkpoints whose last step spoiled the weights."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        if not all(bool(torch.isfinite(p).all()) for p in parameters):
+            raise NonFiniteError(
+                f"epoch {epoch}: the weights are not finite after its last step; the run is kept up to the "
+                "epoch before; try a smaller --lr, or --precision 32"
+            )
 
     def _validate(self) -> Row:
         if self.setup.val is None:
