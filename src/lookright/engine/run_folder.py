@@ -12,10 +12,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -50,6 +52,11 @@ class RunFolder:
         """Folder of the evaluation of a split: `evaluation` for test, `evaluation-<split>` for others."""
         return self.path / ("evaluation" if split == "test" else f"evaluation-{split}")
 
+    @property
+    def resume_command(self) -> str:
+        """What to type to continue the run."""
+        return shlex.join(["lookright", "train", "--config", str(self.config_file), "--resume"])
+
     def create(self, config: TrainConfig) -> None:
         """Start a run, or continue one with `config.resume`.
 
@@ -66,7 +73,7 @@ class RunFolder:
             what = "holds a run already" if self.config_file.exists() else "exists and is not empty"
             raise ConfigError(
                 f"out: {self.path} {what}; choose another folder, or continue a run with "
-                f"lookright train --config {self.config_file} --resume"
+                f"{self.resume_command}"
             )
         text = yaml.safe_dump(to_options(config), sort_keys=False, allow_unicode=True)
         with replacing(self.config_file) as temporary:
@@ -77,7 +84,7 @@ class RunFolder:
         changed = [f"{option_name(k)} {old[k]} -> {new[k]}" for k in old if old[k] != new[k]]
         return (
             f"resume: the options differ from those of {self.path} ({'; '.join(changed)}); continue with "
-            f"lookright train --config {self.config_file} --resume, or start a new run with another --out"
+            f"{self.resume_command}, or start a new run with another --out"
         )
 
     def config(self) -> TrainConfig:
@@ -92,8 +99,10 @@ class RunFolder:
             )
         try:
             return from_options(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
-        except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{self.config_file}: damaged ({error})") from error
+        except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+            raise CheckpointError(
+                f"{self.config_file}: damaged ({error}); put back what lookright train wrote there"
+            ) from error
 
     def facts(self) -> dict[str, Any]:
         """Read run.json.
@@ -135,14 +144,35 @@ def to_options(config: TrainConfig) -> dict[str, Any]:
 
 
 def from_options(options: Mapping[str, Any]) -> TrainConfig:
-    """Turn what `to_options` gave back into options."""
+    """Turn what `to_options` gave back into options.
+
+    Raises:
+        TypeError: an option that there is not, or a value of the wrong kind.
+    """
+    hints = {option_name(name): hint for name, hint in get_type_hints(TrainConfig).items()}
+    if unknown := [name for name in options if name not in hints]:
+        raise TypeError(f"unknown option {', '.join(map(str, unknown))}")
     values: dict[str, Any] = {}
     for f in fields(TrainConfig):
-        if option_name(f.name) in options:
-            value = options[option_name(f.name)]
-            is_path = "Path" in str(f.type) and value is not None
-            values[f.name] = Path(value) if is_path else value
+        name = option_name(f.name)
+        if name in options:
+            value, hint = options[name], hints[name]
+            if not _fits(value, hint):
+                raise TypeError(f"{name}: {value!r}")
+            values[f.name] = Path(value) if Path in (hint, *get_args(hint)) and value is not None else value
     return TrainConfig(**values)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value out of YAML is one that an option of this type can have."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if hint == list[str]:
+        return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+    kinds = {Path: (str,), float: (int, float)}.get(hint, (hint,))
+    return type(value) in kinds  # and not isinstance: True is no number here
 
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
