@@ -72,12 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _refuse_unknown(make_command(argv[0]), argv[1:])
     options = parser.parse_args(argv)
     command: str = options.subcommand
+    chosen = options[command]
+    chosen.command_line = shlex.join(["lookright", *argv])
     try:
-        COMMANDS[command][2](options[command])
+        COMMANDS[command][2](chosen)
     except LookrightError as error:
         fail(str(error))
     except KeyboardInterrupt:
-        _say_interrupted(command, options[command])
+        _say_interrupted(command, chosen)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
@@ -124,7 +126,7 @@ def _train(options: Namespace) -> None:
     from lookright.engine.trainer import train
 
     config = _config(TrainConfig, options)
-    folder = train(config, shlex.join(["lookright", *sys.argv[1:]]))
+    folder = train(config, options.command_line)
     facts = folder.facts()
     say(
         f"{folder.path}: {facts['epochs_done']} epochs in {facts['seconds']:.0f} s, best epoch "
@@ -152,7 +154,7 @@ def _evaluate(options: Namespace) -> None:
     folder = evaluate(
         options.run,
         split=options.split,
-        data=data if data.data is not None else None,
+        data=data if data != DataConfig() else None,
         out=options.out,
         batch_size=options.batch_size,
         device=options.device,
@@ -332,7 +334,8 @@ def say(text: str) -> None:
 
 def fail(message: str) -> NoReturn:
     """Print one clear line to standard error and exit with 2."""
-    print(f"lookright: {message}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"lookright: {line}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -393,14 +396,19 @@ def _one_line(message: str) -> str:
     ]
     text = " ".join(kept)
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
+    text = re.sub(r"arguments are required: \w+\.", "arguments are required: ", text)
+    for kind, plain in (("int", "a whole number"), ("float", "a number")):
+        text = re.sub(rf"Expected a <class '{kind}'>\. Got value: (.*)", rf"got \1, need {plain}", text)
     return re.sub(r"Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)", r"got \2, choose one of \1", text)
 
 
 def _say_interrupted(command: str, options: Namespace) -> None:
-    if command == "train" and options.out is not None and (options.out / "config.yaml").exists():
-        say(f"\ninterrupted; continue with: lookright train --config {options.out / 'config.yaml'} --resume")
-    else:
-        say("\ninterrupted")
+    from lookright.engine.run_folder import RunFolder
+
+    how = ""
+    if command == "train" and options.out is not None and RunFolder(options.out).config_file.exists():
+        how = f"; continue with: {RunFolder(options.out).resume_command}"
+    print(f"\nlookright: interrupted{how}", file=sys.stderr)
 
 
 def _quiet_logging() -> None:

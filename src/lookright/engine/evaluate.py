@@ -54,11 +54,13 @@ def evaluate(
         ConfigError: other data, and no folder to write its evaluation to.
     """
     run = open_run(path)
-    if data is not None and data.data is not None and out is None:
+    if data is not None and data.data is None:
+        raise ConfigError("data: missing; annotations of other data than the run's need their photos: --data")
+    if data is not None and out is None:
         raise ConfigError(
             f"out: the evaluation on {data.data} would take the place of the run's own; give --out FOLDER"
         )
-    config = run.config if data is None or data.data is None else data
+    config = run.config if data is None else data
     annotation_set = matching(read_data(config), run).split(split)
     dataset = make_dataset(annotation_set, run.classifier, run.config)
     where = pick_device(device)
