@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lookright.data import write_decoy_digits
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -30,3 +32,13 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no golden values in {folder}: set LOOKRIGHT_GOLDEN to the folder that holds res_g.npz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of decoy digits, ten classes: 40 images in train, 20 in val, test and test_decoy each.
+
+    Not to be changed.
+    """
+    folder = tmp_path_factory.mktemp("digits") / "data"
+    return write_decoy_digits(folder, per_class_train=4, per_class_val=2, per_class_test=2)
