@@ -99,7 +99,7 @@ class TrainConfig(DataConfig):
     batch_size: int = option(20, "images per step and device")
     accumulate: int = option(1, "steps whose gradients are added up before the weights move")
     optimizer: Literal["adamw", "adam"] = option("adamw", "optimizer")
-    lr: float = option(1e-3, "peak learning rate")
+    lr: float = option(3e-4, "peak learning rate")
     weight_decay: float = option(1e-4, "weight decay")
     schedule: Literal["cosine", "constant"] = option("cosine", "learning rate over the run")
     warmup: float = option(0.05, "share of the steps in which the learning rate rises from 0")

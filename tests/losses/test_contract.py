@@ -183,7 +183,12 @@ def test_gradient_by_finite_differences(name: str) -> None:
 @every_loss
 def test_an_annotated_batch_moves_the_weights_and_an_unannotated_one_is_cross_entropy(name: str) -> None:
     network = nn.Sequential(
-        nn.Conv2d(3, 4, 8, stride=8), nn.Tanh(), nn.Conv2d(4, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+        nn.Conv2d(3, 4, 8, stride=8),
+        nn.Tanh(),
+        nn.Conv2d(4, 4, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
     )
     objective = Objective([Term(LOSSES[name](), 2.0)])
     explain = GradCAM(network, network[2])
@@ -195,7 +200,9 @@ def test_an_annotated_batch_moves_the_weights_and_an_unannotated_one_is_cross_en
         return list(torch.autograd.grad(result.total, list(network.parameters())))
 
     image_ = image()
-    plain = torch.autograd.grad(nn.functional.cross_entropy(network(image_), label), list(network.parameters()))
+    plain = torch.autograd.grad(
+        nn.functional.cross_entropy(network(image_), label), list(network.parameters())
+    )
     for ours, theirs in zip(gradients(annotated=False), plain, strict=True):
         torch.testing.assert_close(ours, theirs)
     moved = gradients(annotated=True)
@@ -211,7 +218,9 @@ def test_unmarked_stays_unknown_unless_the_definition_counts_it(name: str) -> No
     explanation = explanations(loss)[:1].detach()
     other = explanation.clone()
     other[..., 2:] += 0.1  # far from every mark
-    changed = not torch.equal(loss(explanation, marks, None, image()[:1]), loss(other, marks, None, image()[:1]))
+    changed = not torch.equal(
+        loss(explanation, marks, None, image()[:1]), loss(other, marks, None, image()[:1])
+    )
     counts_unmarked = name in ("gradia", "soft iou") or name.startswith("res")
     assert changed == counts_unmarked
 

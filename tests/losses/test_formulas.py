@@ -136,7 +136,9 @@ def test_gaussian_imputer(case: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize("threshold", [None, 0.5])
 @pytest.mark.parametrize("impute", [True, False])
 @pytest.mark.parametrize("per_image", [True, False])
-def test_res(case: tuple[Array, Array], slack: float, threshold: float | None, impute: bool, per_image: bool) -> None:
+def test_res(
+    case: tuple[Array, Array], slack: float, threshold: float | None, impute: bool, per_image: bool
+) -> None:
     maps, marks = case
 
     def excess(m: Array, f: Array) -> float:
@@ -147,7 +149,9 @@ def test_res(case: tuple[Array, Array], slack: float, threshold: float | None, i
         return max(0.0, float(np.mean(distance)) - slack)
 
     disagreement = (
-        np.mean([excess(m, f) for m, f in zip(maps, marks, strict=True)]) if per_image else excess(maps, marks)
+        np.mean([excess(m, f) for m, f in zip(maps, marks, strict=True)])
+        if per_image
+        else excess(maps, marks)
     )
     targets = [blurred(p) if impute else p for p in marks.clip(min=0)]
     imputation = np.abs(maps - np.stack(targets)).mean()

@@ -33,9 +33,7 @@ class GoldenNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 8, 8, stride=8)
-        self.layer4 = nn.Sequential(
-            nn.Conv2d(8, 12, 4, stride=4), nn.ReLU(), nn.Conv2d(12, 16, 3, padding=1)
-        )
+        self.layer4 = nn.Sequential(nn.Conv2d(8, 12, 4, stride=4), nn.ReLU(), nn.Conv2d(12, 16, 3, padding=1))
         self.fc = nn.Linear(16, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,7 +118,9 @@ def test_loss_and_gradients_equal_the_published_ones(golden: Path, name: str) ->
     assert len(golden_gradients) == len(parameters)
     for key in golden_gradients:
         gradient = parameters[key.removeprefix("grad/")].grad
-        torch.testing.assert_close(gradient, case.tensor(key), atol=ATOL, rtol=0, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            gradient, case.tensor(key), atol=ATOL, rtol=0, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 @pytest.mark.parametrize("name", [*LOSSES, "haics"])

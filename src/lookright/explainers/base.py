@@ -81,7 +81,9 @@ class CAM(ABC):
             logits (B, K) and explanations (B, 1, h, w) float32, by request
         """
         if torch.is_inference_mode_enabled():
-            raise ConfigError("an explanation needs gradients: use torch.no_grad(), not torch.inference_mode()")
+            raise ConfigError(
+                "an explanation needs gradients: use torch.no_grad(), not torch.inference_mode()"
+            )
         wanted = requests or (Request(),)
         in_graph = torch.is_grad_enabled()
         second_order = in_graph and self.second_order

@@ -1,0 +1,77 @@
+"""Compare methods on a data folder over several seeds: train, evaluate, report. Runs that are done are kept.
+
+    python examples/compare_methods.py ../shared/data/gender_coco --out runs/gender --table docs/results/gender.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+from lookright.config import TrainConfig
+from lookright.engine.evaluate import evaluate
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.trainer import train
+from lookright.errors import LookrightError
+from lookright.report import build_report, write_markdown
+
+METHODS = ["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
+
+
+def main() -> None:
+    """Run what is missing, then write the report and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs and report.html")
+    parser.add_argument("--table", type=Path, help="also write the table of figures as Markdown")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--per-class", type=int, default=50, help="training images, all annotated")
+    parser.add_argument("--train", default="last-stage", choices=["all", "last-stage", "head"])
+    parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
+    parser.add_argument("--overlap", type=float, default=0.0, help="evidence: weight of soft IoU")
+    options = parser.parse_args()
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    warnings.simplefilter("ignore", UserWarning)
+    runs = []
+    for seed in options.seeds:
+        for method in options.methods:
+            config = TrainConfig(
+                data=options.data,
+                out=options.out / f"{method}-{seed}",
+                method=method,
+                seed=seed,
+                train=options.train,
+                epochs=options.epochs,
+                overlap=options.overlap,
+                train_per_class=options.per_class,
+                annotated_per_class=options.per_class,
+            )
+            runs.append(run(config))
+    page = build_report(runs, options.out / "report.html", overwrite=True)
+    print(f"written to {page}")
+    if options.table:
+        print(f"written to {write_markdown(runs, options.table, overwrite=True)}")
+
+
+def run(config: TrainConfig) -> Path:
+    """Train and evaluate, unless that is done."""
+    out = Path(str(config.out))
+    if not (RunFolder(out).evaluation("test") / "metrics.json").exists():
+        print(f"== {out}", flush=True)
+        train(config, shlex.join(["python", *sys.argv]))
+        evaluate(out)
+    return out
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except LookrightError as error:
+        print(f"compare_methods: {error}", file=sys.stderr)
+        sys.exit(2)
