@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -41,4 +41,5 @@ def replacing(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({reason}); make room or choose another folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is none, there is nothing to clear away either
+            temporary.unlink(missing_ok=True)
