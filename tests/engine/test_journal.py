@@ -1,0 +1,111 @@
+"""Which epoch is kept, and when training stops."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lookright.config import TrainConfig
+from lookright.engine.checkpoint import load_checkpoint
+from lookright.engine.journal import Journal
+from lookright.engine.setup import set_up
+from lookright.errors import CheckpointError, ConfigError
+
+# balanced accuracy and IoU by epoch
+EPOCHS = [(0.5, 0.3), (0.9, 0.1), (0.8, 0.4), (0.9, 0.1), (0.6, 0.5), (0.7, 0.2)]
+BEST = {"performance": 3, "reasonability": 4, "both": 2, "last": 5}
+
+
+def journal(config: TrainConfig) -> Journal:
+    setup = set_up(config)
+    optimizer = torch.optim.AdamW(setup.classifier.network.parameters())
+    return Journal(config, setup, optimizer, "cpu", "lookright train ...")
+
+
+def row(epoch: int, accuracy: float | None, iou: float | None) -> dict[str, float | int | None]:
+    figures = {} if accuracy is None else {"val_balanced_accuracy": accuracy, "val_iou": iou}
+    return {"epoch": epoch, "seconds": 1.0} | figures
+
+
+@pytest.mark.parametrize("rule", BEST)
+def test_the_rule_picks_the_epoch_and_of_equals_the_later(
+    rule: str, options: Callable[..., TrainConfig]
+) -> None:
+    kept = journal(options(best=rule))
+    said = [kept.add(row(epoch, *figures)) for epoch, figures in enumerate(EPOCHS)]
+    assert kept.best_epoch == BEST[rule]
+    assert max(epoch for epoch, is_best in enumerate(said) if is_best) == BEST[rule]
+    assert kept.facts("finished")["best_epoch"] == BEST[rule]
+    values = {"performance": 0.9, "reasonability": 0.5, "both": 0.6, "last": 6}
+    assert kept.facts("finished")["best_value"] == pytest.approx(values[rule])
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 6), (3, 6), (None, 6)])
+def test_patience(patience: int | None, epochs: int, options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options(patience=patience, best="performance"))
+    for epoch, figures in enumerate(EPOCHS):
+        if kept.out_of_patience():
+            break
+        kept.add(row(epoch, *figures))
+    assert len(kept.rows) == epochs
+
+
+def test_without_validation_images_the_last_epoch_is_kept(options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options(best="both"))
+    assert all(kept.add(row(epoch, None, None)) for epoch in range(3))
+    assert kept.best_epoch == 2
+
+
+@pytest.mark.parametrize("rule", ["reasonability", "both"])
+def test_a_rule_without_the_figure_that_it_needs(rule: str, options: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=f"best: {rule} needs annotated validation images"):
+        journal(options(best=rule)).add(row(0, 0.5, None))
+
+
+def test_the_best_checkpoint_is_that_of_the_best_epoch(options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options())
+    network = kept.setup.classifier.network
+    for epoch, figures in enumerate(EPOCHS):
+        with torch.no_grad():
+            network.head.bias.fill_(epoch)
+        kept.save(kept.add(row(epoch, *figures)))
+    for file, epoch in ((kept.folder.best, 3), (kept.folder.last, 5)):
+        tensors, facts = load_checkpoint(file)
+        assert tensors["network/head.bias"].unique().item() == epoch
+        assert len(facts["log"]) == epoch + 1
+
+
+def test_restores_what_was_saved(options: Callable[..., TrainConfig]) -> None:
+    one = journal(options(method="res-l"))
+    one.setup.classifier.network(torch.rand(2, 3, 32, 32)).sum().backward()
+    one.optimizer.step()
+    one.save(one.add(row(0, 0.5, 0.25)))
+    other = journal(options(method="res-l", seed=1))
+    assert other.restore()
+    for left, right in ((one.setup.classifier.network, other.setup.classifier.network),):
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+        )
+    imputers = [j.setup.objective.losses[0].imputer.layers[0].weight for j in (one, other)]
+    assert torch.equal(*imputers)
+    assert other.rows == one.rows
+    assert (other.best_value, other.best_epoch) == (0.5, 0)
+
+
+def test_nothing_to_restore(options: Callable[..., TrainConfig]) -> None:
+    assert not journal(options()).restore()
+
+
+def test_what_cannot_be_gone_on_from_is_said(options: Callable[..., TrainConfig]) -> None:
+    one = journal(options(method="res-l"))
+    one.setup.classifier.network(torch.rand(2, 3, 32, 32)).sum().backward()
+    one.optimizer.step()
+    one.save(one.add(row(0, 0.5, 0.25)))
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: these weights are of another network"):
+        journal(options(method="res-l", backbone="small_runs:plain")).restore()
+    with pytest.raises(CheckpointError, match=r"last\.safetensors: these weights are of another network"):
+        journal(options(method="res-g")).restore()
+    one.folder.last.write_bytes(one.folder.best.read_bytes())
+    with pytest.raises(CheckpointError, match="holds no state of the optimizer"):
+        journal(options(method="res-l")).restore()
