@@ -81,6 +81,14 @@ def test_the_page_does_not_scroll_sideways(page: "playwright.Page", width: int) 
     )
 
 
+def test_a_printed_page_holds_all_columns(page: "playwright.Page") -> None:
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within margins of 1 cm, at 96 dpi
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    assert page.locator(".controls").is_hidden()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 251, 250)"
+
+
 def test_sorting_changes_the_order(page: "playwright.Page") -> None:
     page.select_option("#by-method", label="res-g")
     worst = figures(page, 3)

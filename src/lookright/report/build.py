@@ -15,6 +15,7 @@ from markupsafe import Markup
 from lookright.errors import ConfigError, DataError
 from lookright.files import replacing
 from lookright.metrics import Cell
+from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.compare import MethodRuns, group_by_method
 from lookright.report.curves import COLOURS, dash_array, draw
 from lookright.report.gallery import Card, cards, choose
@@ -111,6 +112,7 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         dashes=[dash_array(index) for index in range(len(methods))],
         matrices=matrices if any(m.images for m in matrices) else [],
         matrix_rows=_MATRIX_ROWS,
+        reasonable_iou=REASONABLE_IOU,
         cell_names=CELL_NAMES,
         image_count=len(all_cards),
         split=first.evaluation.split,
@@ -232,10 +234,10 @@ def _version_sets(runs: Sequence[Run]) -> list[tuple[list[str], list[tuple[str, 
 
 
 def _swatch(index: int) -> Markup:
-    """The line of a method, as in the curves; a word joiner keeps it beside the name."""
+    """The line of a method, as in the curves."""
     return Markup(
         '<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true" focusable="false">'
-        '<path d="M0 4H24" stroke="var(--method-{})" stroke-dasharray="{}"/></svg>&#8288;'
+        '<path d="M0 4H24" stroke="var(--method-{})" stroke-dasharray="{}"/></svg>'
     ).format(index % COLOURS, dash_array(index))
 
 
