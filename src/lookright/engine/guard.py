@@ -34,6 +34,11 @@ class Reach:
         what = f"the explanation loss does not reach {len(self.missed)} of {total} trained weights ({shown})"
         if not self.reached:
             what += "; it has no effect on this run"
+        if all("imputer" in name for name in self.missed):
+            return (
+                f"{what}: the imputer cannot learn; leave published_init out or take another seed, and with "
+                "stop_gradient give it a regularizer"
+            )
         if not second_order:
             return f"{what}: second_order is false; set it to true to reach the layers above the target layer"
         return f"{what}: check target_layer, and that nothing on the way is detached"
