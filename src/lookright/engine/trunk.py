@@ -107,8 +107,10 @@ class FrozenTrunk:
     @contextmanager
     def _serve(self, features: Tensor) -> Iterator[None]:
         with ExitStack() as stack:
-            for name in self.units[:-1]:
-                stack.enter_context(_forward_as(self.network.get_submodule(name), lambda x, *_, **__: x))
+            for i, name in enumerate(self.units[:-1]):
+                # What comes between the units may work in place (a ReLU, say): not on the caller's image.
+                hand_on = (lambda x, *_, **__: x.clone()) if i == 0 else (lambda x, *_, **__: x)
+                stack.enter_context(_forward_as(self.network.get_submodule(name), hand_on))
             last = self.network.get_submodule(self.units[-1])
             stack.enter_context(_forward_as(last, lambda *_, **__: features))
             yield
@@ -133,8 +135,11 @@ class FrozenTrunk:
     def _reproduces(self, samples: Sequence[Sample], features: Tensor) -> bool:
         """Whether the network, started from the features, gives what it gives from the images."""
         image = collate(samples).image.to(features.device)
-        with self._serve(features):
-            served = self.network(image)
+        try:
+            with self._serve(features.clone()):
+                served = self.network(image)
+        except Exception:  # whatever a network does with an image where it expects features
+            return False
         return torch.allclose(served, self.network(image), rtol=1e-3, atol=1e-4)
 
 
