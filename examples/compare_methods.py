@@ -1,6 +1,6 @@
 """Compare methods on a data folder over several seeds: train, evaluate, report. Runs that are done are kept.
 
-    python examples/compare_methods.py ../shared/data/gender_coco --out runs/gender --table docs/results/gender.md
+python examples/compare_methods.py ../shared/data/gender_coco --out runs/gender --table docs/results/gender.md
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ METHODS = ["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
 
 def main() -> None:
     """Run what is missing, then write the report and the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and report.html")
     parser.add_argument("--table", type=Path, help="also write the table of figures as Markdown")

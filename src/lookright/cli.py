@@ -237,15 +237,18 @@ def _report_arguments(parser: Parser) -> None:
     parser.usage = "lookright report RUN [RUN ...] --out report.html"
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folders")
     parser.add_argument("--out", type=Path, required=True, help="html file to write")
+    parser.add_argument("--markdown", type=Path | None, default=None, help="also write the table as Markdown")
     parser.add_argument("--gallery", type=int, default=48, help="how many images to show")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
 
 
 def _report(options: Namespace) -> None:
-    from lookright.report import build_report
+    from lookright.report import build_report, write_markdown
 
     path = build_report(options.runs, options.out, gallery=options.gallery, overwrite=options.overwrite)
     say(f"written to {path}")
+    if options.markdown is not None:
+        say(f"written to {write_markdown(options.runs, options.markdown, overwrite=options.overwrite)}")
 
 
 def _methods_arguments(parser: Parser) -> None:

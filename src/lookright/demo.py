@@ -6,12 +6,9 @@ patch in a corner whose grey level tells the class in training, and lies in the 
 
 from __future__ import annotations
 
-import json
 import shutil
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +18,9 @@ from lookright.engine.evaluate import evaluate
 from lookright.engine.trainer import train
 from lookright.errors import ConfigError
 from lookright.report import build_report
+from lookright.report.compare import MethodRuns, group_by_method
+from lookright.report.headline import DECOY_SPLIT, SHORTCUT_WARNING, headline
+from lookright.report.runs import read_runs
 
 METHODS: tuple[Method, ...] = get_args(Method)
 MARKER = "demo.json"
@@ -31,22 +31,6 @@ DECOY = Decoy(patch=6, contrast=0.5, noise=10.0)
 WEIGHT = 0.3
 """Of the explanation loss, the same for every method: the network learns from scratch on 600 images, and at
 the default of 1 several methods keep it from learning the digits at all."""
-
-DROP = 0.2
-"""A method whose accuracy falls by this much when the decoy lies still uses the shortcut."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method over all seeds: mean and standard deviation of each figure."""
-
-    method: str
-    kept: tuple[float, float]
-    """accuracy on test images whose decoy tells the truth"""
-    random: tuple[float, float]
-    """accuracy on the same images with a random decoy"""
-    iou: tuple[float, float]
-    seconds: float
 
 
 def run_demo(
@@ -88,43 +72,26 @@ def run_demo(
         for method in METHODS
     ]
     report = build_report(runs, out / "report.html", gallery=24, overwrite=True)
-    rows = [
-        _row(method, [run for run in runs if run.name.rpartition("-")[0] == method]) for method in METHODS
-    ]
-    say(format_table(rows, seeds))
+    say(format_table(group_by_method(read_runs(runs)), seeds))
     say(f"{time.perf_counter() - started:.0f} s. Look at {report}")
     return report
 
 
-def format_table(rows: Sequence[Row], seeds: int) -> str:
-    """Lay the figures out for a terminal.
-
-    Example:
-        >>> row = Row("baseline", (0.99, 0.0), (0.4, 0.01), (0.2, 0.0), 5.0)
-        >>> print(format_table([row], seeds=2).splitlines()[4])
-        baseline     0.99 ± 0.00  0.40 ± 0.01  0.20 ± 0.00        5  uses the shortcut
-    """
+def format_table(methods: Sequence[MethodRuns], seeds: int) -> str:
+    """Lay out for a terminal what the report says: test accuracy with the decoy kept and random, IoU, time."""
+    verdicts = {verdict.label: verdict for verdict in headline(methods)}
     lines = [
-        f"Decoy digits, {seeds} seed(s): a corner patch tells the class in training.",
+        f"Decoy digits, {seeds} seed{'s' if seeds > 1 else ''}: a corner patch tells the class in training.",
         "",
-        f"{'':<10} {'accuracy, decoy':^26} {'explanation':>11} {'seconds':>8}",
-        f"{'method':<10}  {'kept':>11}  {'random':>11}  {'IoU':>11} {'a run':>8}",
+        f"{'':<10}  {'accuracy, decoy':^24}  {'explanation':>11}  {'seconds':>8}",
+        f"{'method':<10}  {'kept':>11}  {'random':>11}  {'IoU':>11}  {'a run':>8}",
     ]
-    base = rows[0].iou[0]
-    for row in rows:
-        cells = "  ".join(f"{mean:.2f} ± {sd:.2f}" for mean, sd in (row.kept, row.random, row.iou))
-        lines.append(f"{row.method:<10}   {cells} {row.seconds:>8.0f}  {_verdict(row, base)}".rstrip())
+    for method in methods:
+        spreads = method.spread("accuracy", DECOY_SPLIT), method.spread("accuracy"), method.spread("iou")
+        cells = "  ".join(f"{f'{s.mean:.2f} ± {s.sd:.2f}':>11}" for s in spreads)
+        remark = SHORTCUT_WARNING if verdicts[method.label].keeps_shortcut else ""
+        lines.append(f"{method.label:<10}  {cells}  {method.seconds().mean:>8.0f}  {remark}".rstrip())
     return "\n".join(lines)
-
-
-def _verdict(row: Row, base_iou: float) -> str:
-    if row.kept[0] - row.random[0] < DROP:
-        return ""
-    return (
-        "map looks right, model still uses the shortcut"
-        if row.iou[0] > base_iou + 0.1
-        else "uses the shortcut"
-    )
 
 
 def _run(data: Path, out: Path, method: Method, seed: int, epochs: int) -> Path:
@@ -146,24 +113,9 @@ def _run(data: Path, out: Path, method: Method, seed: int, epochs: int) -> Path:
         accelerator="cpu",
     )
     train(config, "lookright demo")
-    for split in ("test", "test_decoy"):
+    for split in ("test", DECOY_SPLIT):
         evaluate(out, split=split, device="cpu", progress=False)
     return out
-
-
-def _row(method: str, runs: Sequence[Path]) -> Row:
-    def figure(folder: str, name: str) -> tuple[float, float]:
-        values = [json.loads((run / folder / "metrics.json").read_text())[name]["value"] for run in runs]
-        return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-    seconds = [json.loads((run / "run.json").read_text())["seconds"] for run in runs]
-    return Row(
-        method,
-        kept=figure("evaluation-test_decoy", "accuracy"),
-        random=figure("evaluation", "accuracy"),
-        iou=figure("evaluation", "iou"),
-        seconds=statistics.mean(seconds),
-    )
 
 
 def _clear(out: Path, overwrite: bool) -> None:
