@@ -101,7 +101,7 @@ class RES(ExplanationLoss):
         if self.regularizer:
             value = value + self.regularizer * drift
         facts = {
-            "alpha": alpha.mean(),
+            "alpha": global_mean(alpha, inputs.annotated) if self.per_image else alpha.mean(),
             "disagreement": disagreement.detach(),
             "imputation": imputation.detach(),
             "imputer_drift": drift.detach(),
