@@ -1,58 +1,110 @@
-"""Peak memory of one step, in a process of its own."""
+"""Peak memory of one training step, each time in a process of its own."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from lookright.bench import steps
+from lookright.bench.steps import Variant, make_step, make_subject
+from lookright.errors import LookrightError
 
-VARIANTS = {"plain": steps.plain_step, "supervised": steps.supervised_step}
-_STATUS = Path("/proc/self/status")
+# Without these, glibc keeps freed memory for later, how much depending on what ran before: what counts as
+# "between steps" would hide part of the peak. With them, a freed tensor goes back to the system at once.
+_RETURN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
-def peak_bytes(variant: str, backbone: str, batch_size: int, image_size: int, device: str) -> int | None:
-    """Measure how much memory a step needs at its peak beyond what lies there between steps.
+def can_measure(device: torch.device) -> bool:
+    """Whether peak memory can be measured here: on an NVIDIA GPU, or on the CPU of a Linux system."""
+    if device.type == "cuda":
+        return True
+    return device.type == "cpu" and _reset_high_water_mark()
+
+
+def peak_bytes(
+    variant: Variant, backbone: str, *, batch_size: int, image_size: int, device: torch.device
+) -> float:
+    """Measure how much memory a step takes at its peak beyond what is there between steps.
+
+    What is there between steps are the libraries, the weights, the optimizer's state and the batch: the same
+    for every variant. Leaving it out shows differences that it would dilute.
+
+    Args:
+        variant: which step
+        backbone: see `lookright.bench.steps.make_subject`, as the rest
+        batch_size: images
+        image_size: H and W
+        device: where to run; see `can_measure`
 
     Returns:
-        bytes; None where the system does not tell (it takes Linux or a GPU)
+        bytes
+
+    Raises:
+        LookrightError: the measuring process failed (out of memory, say).
     """
-    arguments = [variant, backbone, str(batch_size), str(image_size), device]
-    code = "import sys; from lookright.bench.memory import report; report(*sys.argv[1:])"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    text = done.stdout.strip().splitlines()[-1]
-    return None if text == "None" else int(text)
+    arguments = [variant.value, backbone, str(batch_size), str(image_size), str(device)]
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | _RETURN_MEMORY,
+    )
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise LookrightError(
+            f"memory of the {variant.value} step of {backbone}: its process failed ({reason}); "
+            "try a smaller --batch-size"
+        )
+    return float(done.stdout.strip().splitlines()[-1])
 
 
-def report(variant: str, backbone: str, batch_size: str, image_size: str, device: str) -> None:
-    """Write the measurement of one variant to standard output: the other end of `peak_bytes`."""
-    subject = steps.make_subject(backbone, int(batch_size), int(image_size), torch.device(device))
-    step = VARIANTS[variant](subject)
-    for _ in range(2):  # optimizer state and gradients are there afterwards
-        step()
-    sys.stdout.write(f"{_peak_of(step, device)}\n")
+def peak_of(call: Callable[[], object], device: torch.device) -> int:
+    """Measure the peak of a call beyond what this process had allocated before it; see `can_measure`.
 
+    On a CPU this is resident memory, to a few hundred KiB.
 
-def _peak_of(step: steps.Step, device: str) -> int | None:
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the high-water mark
-    except OSError:
-        return None
+    Returns:
+        bytes
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return torch.cuda.max_memory_allocated(device) - before
+    _reset_high_water_mark()
     before = _status("VmRSS")
-    step()
+    call()
     return _status("VmHWM") - before
 
 
-def _status(field: str) -> int:
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"{_STATUS} has no {field}")
+def _main(variant: str, backbone: str, batch_size: str, image_size: str, device: str) -> None:
+    """Measure, and write the bytes to standard output: the other end of `peak_bytes`."""
+    where = torch.device(device)
+    subject = make_subject(backbone, batch_size=int(batch_size), image_size=int(image_size), device=where)
+    step = make_step(subject, Variant(variant))
+    step()  # the optimizer's state and the libraries' own buffers are there afterwards
+    sys.stdout.write(f"{peak_of(step, where)}\n")
+
+
+def _reset_high_water_mark() -> bool:
+    """Set this process's VmHWM to what it uses now; False where the system has no such thing."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def _status(name: str) -> int:
+    """Read a size in bytes from /proc/self/status."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields[name].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

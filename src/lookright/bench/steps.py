@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,98 +10,136 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookright.bench.timing import synchronize
+from lookright.config import TrainConfig
 from lookright.engine.supervised import SupervisedModel
 from lookright.explainers import GradCAM
 from lookright.explainers.capture import capture
-from lookright.losses import RES, Objective, Term
+from lookright.losses import build_objective
 from lookright.models import create, find_target_layer
-from lookright.normalize import min_max
-from lookright.types import Batch
-
-Step = Callable[[], None]
+from lookright.normalize import normalize
+from lookright.types import Batch, Explained
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network with an optimizer and one batch, every image of it annotated."""
+    """A network in training, its optimizer, and one batch of which every image is annotated."""
 
     network: nn.Module
-    layer_name: str
+    explainer: GradCAM
+    supervised: SupervisedModel
+    """the two with the objective, as `lookright train --method res-g` puts them together"""
     optimizer: torch.optim.Optimizer
     batch: Batch
 
 
-def make_subject(backbone: str, batch_size: int, image_size: int, device: torch.device) -> Subject:
-    """Make a network with random weights and a random batch; speed does not depend on either."""
+def make_subject(backbone: str, *, batch_size: int, image_size: int, device: torch.device) -> Subject:
+    """Make a network with random weights and a random batch; the time of a step depends on neither.
+
+    A quarter of each image is marked positive, a quarter negative.
+
+    Args:
+        backbone: see `lookright.models.create`
+        batch_size: images in the batch
+        image_size: H and W
+        device: where the network and the batch go
+
+    Raises:
+        ConfigError: the backbone does not exist, or cannot take images of that size.
+
+    Example:
+        >>> subject = make_subject("small_cnn", batch_size=2, image_size=32, device=torch.device("cpu"))
+        >>> subject.batch.image.shape
+        torch.Size([2, 3, 32, 32])
+    """
     torch.manual_seed(0)
-    network = create(backbone, num_classes=2).network.to(device).train()
+    network = create(backbone, num_classes=2, image_size=image_size).network.to(device).train()
+    layer = find_target_layer(network, image_size=image_size)
+    objective = build_objective(TrainConfig(method="res-g"), layer.stride).to(device)
+    explainer = GradCAM(network, layer.name, image_size=image_size)
     annotation = torch.zeros(batch_size, 1, image_size, image_size)
     annotation[..., : image_size // 2, : image_size // 2] = 1
     annotation[..., image_size // 2 :, image_size // 2 :] = -1
     batch = Batch(
-        torch.randn(batch_size, 3, image_size, image_size, device=device),
-        torch.randint(0, 2, (batch_size,), device=device),
-        annotation.to(device),
-        torch.ones(batch_size, dtype=torch.bool, device=device),
-        tuple(str(i) for i in range(batch_size)),
+        image=torch.randn(batch_size, 3, image_size, image_size).to(device),
+        label=torch.randint(0, 2, (batch_size,)).to(device),
+        annotation=annotation.to(device),
+        annotated=torch.ones(batch_size, dtype=torch.bool, device=device),
+        id=tuple(str(i) for i in range(batch_size)),
     )
-    layer = find_target_layer(network, image_size=image_size)
-    return Subject(network, layer.name, torch.optim.AdamW(network.parameters(), lr=1e-6), batch)
+    # The variants share the network: so small a step leaves it as it was to the others.
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
+    supervised = SupervisedModel(network, explainer, objective)
+    return Subject(network, explainer, supervised, optimizer, batch)
 
 
-def plain_step(subject: Subject) -> Step:
-    """Cross-entropy alone."""
-    model = SupervisedModel(subject.network, None, Objective())
-    return _step(subject, lambda: model(subject.batch).total)
+def plain_loss(subject: Subject) -> Tensor:
+    """Cross-entropy alone, with nothing of lookright in it."""
+    return F.cross_entropy(subject.network(subject.batch.image), subject.batch.label)
 
 
-def supervised_step(subject: Subject) -> Step:
-    """RES-G, second order on, every image annotated."""
-    model = SupervisedModel(
-        subject.network, GradCAM(subject.network, subject.layer_name), Objective([Term(RES())])
-    )
-    return _step(subject, lambda: model(subject.batch).total)
+def supervised_loss(subject: Subject) -> Tensor:
+    """RES-G in one forward pass, second order on."""
+    total: Tensor = subject.supervised(subject.batch).total
+    return total
 
 
-def published_step(subject: Subject) -> Step:
-    """RES-G as the published code is built: one more forward and one more backward pass per image.
+def published_loss(subject: Subject) -> Tensor:
+    """RES-G as the published code is built, with our objective on top.
 
-    Each image runs through the network alone, its score is differentiated down to the input, and the map
-    with its weights held fixed joins the loss of the batch.
+    After the forward pass of the batch each image runs through the network once more, alone; its score is
+    differentiated all the way down, gradients of the weights included, which are thrown away; and its map,
+    the channel weights held fixed, stays in the graph. The loss's own backward pass then goes through the
+    batch's graph and every image's.
     """
-    layer = subject.network.get_submodule(subject.layer_name)
-    loss = RES()
-
-    def total() -> Tensor:
-        batch = subject.batch
-        cross_entropy = F.cross_entropy(subject.network(batch.image), batch.label)
-        maps = []
-        for i in range(len(batch.label)):
-            with capture(layer, subject.layer_name) as captured:
-                score = subject.network(batch.image[i : i + 1])[0, batch.label[i]]
-            activation = captured.activation
-            if activation is None:
-                raise RuntimeError("the target layer did not run")
-            activation.retain_grad()
-            score.backward(retain_graph=True)
-            gradient = activation.grad
-            if gradient is None:
-                raise RuntimeError("no gradient reached the target layer")
-            weight = gradient.mean(dim=(2, 3), keepdim=True).clone()
-            activation.grad = None
-            maps.append((weight * activation).sum(dim=1, keepdim=True))
-        subject.optimizer.zero_grad()
-        return cross_entropy + loss(min_max(torch.cat(maps)), batch.annotation)
-
-    return _step(subject, total)
+    batch, objective = subject.batch, subject.supervised.objective
+    logits = subject.network(batch.image)
+    raw = torch.cat([_map_of_one(subject, i) for i in range(len(batch.label))])
+    subject.optimizer.zero_grad()
+    explanations = {request: normalize(raw, request.normalization) for request in objective.requests}
+    total: Tensor = objective(batch, Explained(logits, explanations)).total
+    return total
 
 
-def _step(subject: Subject, total: Callable[[], Tensor]) -> Step:
+def _map_of_one(subject: Subject, i: int) -> Tensor:
+    explainer = subject.explainer
+    with capture(explainer.layer, explainer.layer_name) as captured:
+        logits: Tensor = subject.network(subject.batch.image[i : i + 1])
+    activation = captured.activation
+    if activation is None:
+        raise ValueError(f"subject: the target layer '{explainer.layer_name}' did not run")
+    activation.retain_grad()
+    torch.autograd.backward(logits[0, subject.batch.label[i]], retain_graph=True)
+    gradient = activation.grad
+    if gradient is None:
+        raise ValueError(f"subject: the logits do not depend on '{explainer.layer_name}'")
+    weight = explainer.weight(activation.detach(), gradient)
+    return (weight * activation).sum(dim=1, keepdim=True)
+
+
+class Variant(enum.Enum):
+    """What a training step minimises: see `LOSSES`."""
+
+    PLAIN = "plain"
+    SUPERVISED = "supervised"
+    PUBLISHED = "published"
+
+
+LOSSES: dict[Variant, Callable[[Subject], Tensor]] = {
+    Variant.PLAIN: plain_loss,
+    Variant.SUPERVISED: supervised_loss,
+    Variant.PUBLISHED: published_loss,
+}
+
+
+def make_step(subject: Subject, variant: Variant) -> Callable[[], None]:
+    """Make one training step: forward, backward, AdamW. Between steps there are no gradients."""
+    loss, device = LOSSES[variant], subject.batch.image.device
+
     def step() -> None:
-        subject.optimizer.zero_grad()
-        total().backward()
+        torch.autograd.backward(loss(subject))
         subject.optimizer.step()
-        if subject.batch.image.device.type == "cuda":
-            torch.cuda.synchronize()
+        subject.optimizer.zero_grad()
+        synchronize(device)
 
     return step

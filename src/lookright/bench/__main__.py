@@ -1,0 +1,91 @@
+"""`python -m lookright.bench`: measure every claim about speed; write bench.md and bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NoReturn
+
+from lookright.bench.results import describe_machine, write_results
+from lookright.bench.suite import QUICK, Settings, measure
+from lookright.engine.evaluate import pick_device
+from lookright.errors import ConfigError, DataError, LookrightError
+from lookright.models.factory import is_backbone, unknown_backbone
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Write one line to standard error and leave."""
+        self.exit(2, f"lookright.bench: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark; exits with 2 on a user's mistake and 130 on an interrupt."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except LookrightError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        parser.exit(130, "lookright.bench: stopped; nothing was written\n")
+
+
+def _run(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    device = pick_device(options.device)
+    out: Path = options.out
+    try:  # now, not after ten minutes
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
+    machine = describe_machine(device)
+    figures = []
+    for figure in measure(settings, device):
+        figures.append(figure)
+        sys.stderr.write(f"{figure.what}, {figure.of}: {figure.text}\n")
+    sys.stdout.write(write_results(out, figures, machine, asdict(settings)))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = QUICK if options.quick else Settings()
+    given = {name: getattr(options, name) for name in ("batch_size", "rounds")}
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: got {value}, need 1 or more")
+    for backbone in options.backbones or ():
+        if not is_backbone(backbone):
+            raise unknown_backbone(backbone)
+    if options.backbones:
+        given["backbones"] = tuple(options.backbones)
+    if options.rounds:
+        given["published_rounds"] = min(options.rounds, settings.published_rounds)
+        given["memory_rounds"] = min(options.rounds, settings.memory_rounds)
+    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def _parser() -> Parser:
+    usual = Settings()
+    parser = Parser(prog="python -m lookright.bench", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder to write (default: bench)")
+    parser.add_argument(
+        "--backbones", nargs="+", metavar="NAME", help=f"default: {' '.join(usual.backbones)}"
+    )
+    parser.add_argument("--batch-size", type=int, help=f"images per step (default: {usual.batch_size})")
+    parser.add_argument("--rounds", type=int, help=f"measurements of each (default: {usual.rounds})")
+    parser.add_argument("--quick", action="store_true", help="see that it runs: a small network, one round")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
