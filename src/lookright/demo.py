@@ -78,7 +78,7 @@ def run_demo(
 
 
 def format_table(methods: Sequence[MethodRuns], seeds: int) -> str:
-    """Lay out for a terminal what the report says: test accuracy with the decoy kept and random, IoU, time."""
+    """Lay out for a terminal what the report says: accuracy with the decoy kept and random, IoU, time."""
     verdicts = {verdict.label: verdict for verdict in headline(methods)}
     lines = [
         f"Decoy digits, {seeds} seed{'s' if seeds > 1 else ''}: a corner patch tells the class in training.",
