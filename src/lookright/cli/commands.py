@@ -1,131 +1,30 @@
-"""The command line: options in, messages out. What it does lies elsewhere, and is imported when asked for."""
+"""The commands: their arguments, and what they do. What they do it with is imported when they run."""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import logging
-import re
-import shlex
 import sys
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
+from typing import Literal
 
-import jsonargparse
 from jsonargparse import ActionYesNo, Namespace
 
-from lookright.config import DataConfig, TrainConfig, option_name
-from lookright.errors import LookrightError, LookrightWarning
+from lookright.cli.parser import Parser, add_options, fail, read_config, say
+from lookright.config import DataConfig, TrainConfig
 
-C = TypeVar("C", bound=DataConfig)
 DEVICES = Literal["auto", "cpu", "cuda", "mps"]
-
-SECTIONS = {
-    "data": "What to read",
-    "out": "What to write",
-    "method": "How explanations are supervised",
-    "backbone": "The network",
-    "epochs": "The training",
-    "seed": "The machine",
-}
-"""First option of each section of the help -> its title"""
-
-
-class Help(jsonargparse.DefaultHelpFormatter):
-    """Help without the types that the choices and the text already tell."""
-
-    def _get_help_string(self, action: argparse.Action) -> str:
-        text = action.help or ""
-        plain = action.default in (None, argparse.SUPPRESS, False, []) or "(default" in text
-        return text if plain or not action.option_strings else f"{text} (default: %(default)s)"
-
-
-class Parser(jsonargparse.ArgumentParser):
-    """A parser that says what is wrong in one line, and exits with 2."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(formatter_class=Help, **kwargs)
-
-    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
-        """Give the help without jsonargparse's note on bare options: the usage line says what may be bare."""
-        text: str = super().format_help() if formatter is None else super().format_help(formatter)
-        text = re.sub(r"\n*note: extra positionals[^\n]*", "", text)
-        return re.sub(r"(usage: .*?) \[\w+( \[\w+)*\]+\n", r"\1\n", text, count=1)
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print one line and leave."""
-        fail(_one_line(message))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exits with 2 on a user's mistake and 130 on an interrupt."""
-    _quiet_logging()
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = make_parser()
-    if not argv:
-        parser.print_help()
-        return
-    if argv[0] in COMMANDS:
-        _refuse_unknown(make_command(argv[0]), argv[1:])
-    options = parser.parse_args(argv)
-    command: str = options.subcommand
-    chosen = options[command]
-    chosen.command_line = shlex.join(["lookright", *argv])
-    try:
-        COMMANDS[command][2](chosen)
-    except LookrightError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        _say_interrupted(command, chosen)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
-
-
-def make_parser() -> Parser:
-    """Make the parser of all commands."""
-    # DATA is the first option of its commands, so that it can be given bare, or in YAML as `data`.
-    jsonargparse.set_parsing_settings(parse_optionals_as_positionals=True)
-    parser = Parser(
-        prog="lookright",
-        usage="lookright COMMAND [options]",
-        description="Train image classifiers to look at the right place.",
-        epilog="Start with: lookright demo. Then: lookright check DATA, lookright train DATA --out RUN, "
-        "lookright evaluate RUN, lookright report RUN --out report.html. Each command has its own --help.",
-    )
-    from lookright import __version__
-
-    parser.add_argument("--version", action="version", version=f"lookright {__version__}")
-    commands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, (help_text, _, _) in COMMANDS.items():
-        commands.add_subcommand(name, make_command(name), help=help_text)
-    return parser
-
-
-def make_command(name: str) -> Parser:
-    """Make the parser of one command."""
-    help_text, add_arguments, _ = COMMANDS[name]
-    parser = Parser(description=help_text[0].upper() + help_text[1:] + ".")
-    add_arguments(parser)
-    return parser
-
-
-# The commands: their arguments, and what they do
 
 
 def _train_arguments(parser: Parser) -> None:
     parser.usage = "lookright train DATA --out RUN [--method METHOD] [options]"
     parser.add_argument("--config", action="config", help="a YAML file of these options")
-    _add_options(parser, TrainConfig)
+    add_options(parser, TrainConfig)
 
 
 def _train(options: Namespace) -> None:
     from lookright.engine.trainer import train
 
-    config = _config(TrainConfig, options)
+    config = read_config(TrainConfig, options)
     folder = train(config, options.command_line)
     facts = folder.facts()
     say(
@@ -142,7 +41,7 @@ def _evaluate_arguments(parser: Parser) -> None:
     _add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
     parser.add_argument("--workers", type=int, default=0, help="processes that load images")
-    _add_options(parser, DataConfig, leave_out=("image_size", "annotated_per_class", "train_per_class"))
+    add_options(parser, DataConfig, leave_out=("image_size", "annotated_per_class", "train_per_class"))
 
 
 def _evaluate(options: Namespace) -> None:
@@ -150,7 +49,7 @@ def _evaluate(options: Namespace) -> None:
 
     from lookright.engine.evaluate import evaluate
 
-    data = _config(DataConfig, options)
+    data = read_config(DataConfig, options)
     folder = evaluate(
         options.run,
         split=options.split,
@@ -286,13 +185,13 @@ def _backbones(options: Namespace) -> None:
 
 def _check_arguments(parser: Parser) -> None:
     parser.usage = "lookright check DATA [--annotations PATH --format FORMAT] [options]"
-    _add_options(parser, DataConfig, leave_out=("annotated_per_class", "train_per_class"))
+    add_options(parser, DataConfig, leave_out=("annotated_per_class", "train_per_class"))
 
 
 def _check(options: Namespace) -> None:
     from lookright.data import check, format_report
 
-    report = check(_config(DataConfig, options))
+    report = check(read_config(DataConfig, options))
     say(format_report(report))
     if any(problem.fatal for problem in report.problems):
         sys.exit(2)
@@ -312,6 +211,16 @@ def _demo(options: Namespace) -> None:
     run_demo(options.out, seeds=options.seeds, short=options.short, overwrite=options.overwrite, say=say)
 
 
+def _add_run_and_images(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
+    _add_device(parser)
+
+
+def _add_device(parser: Parser) -> None:
+    parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
+
+
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], None]]] = {
     "demo": ("see a shortcut being unlearned, on digits that need no download", _demo_arguments, _demo),
     "check": ("say what is in a data folder and what is wrong with it", _check_arguments, _check),
@@ -325,105 +234,3 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "backbones": ("list networks; with an exact NAME, its layers", _backbones_arguments, _backbones),
 }
 """name -> (help, its arguments, what it does)"""
-
-
-# Parts that commands share
-
-
-def say(text: str) -> None:
-    """Print to standard output."""
-    print(text)
-
-
-def fail(message: str) -> NoReturn:
-    """Print one clear line to standard error and exit with 2."""
-    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
-    print(f"lookright: {line}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _add_run_and_images(parser: Parser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
-    _add_device(parser)
-
-
-def _add_device(parser: Parser) -> None:
-    parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
-
-
-def _add_options(parser: Parser, config: type, leave_out: Sequence[str] = ()) -> None:
-    """Add an option for every field of a configuration class."""
-    hints = get_type_hints(config)
-    group: Any = parser
-    for f in fields(config):
-        if f.name in SECTIONS:
-            group = parser.add_argument_group(SECTIONS[f.name])
-        if f.name in leave_out:
-            continue
-        flag = "--" + option_name(f.name).replace("_", "-")
-        default = getattr(config(), f.name)
-        kwargs: dict[str, Any] = {"default": default, "help": f.metadata["help"]}
-        if hints[f.name] is bool:
-            kwargs["action"] = ActionYesNo(no_prefix="no-") if default else "store_true"
-        elif hints[f.name] == list[str]:
-            kwargs |= {"type": str, "nargs": "+"}
-        else:
-            kwargs["type"] = hints[f.name]
-        group.add_argument(flag, **kwargs)
-
-
-def _config(config: type[C], options: Namespace) -> C:
-    given = {f.name: options.get(option_name(f.name), getattr(config(), f.name)) for f in fields(config)}
-    return config(**given)
-
-
-def _refuse_unknown(parser: Parser, arguments: Sequence[str]) -> None:
-    """Say so where an option is mistyped, before it is taken for a value."""
-    known = {flag for flag in parser._option_string_actions if flag.startswith("--")}
-    for text in arguments:
-        flag = text.split("=")[0]
-        if flag.startswith("--") and flag not in known:
-            close = difflib.get_close_matches(flag, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see --help"
-            fail(f"unknown option {flag}; {hint}")
-
-
-def _one_line(message: str) -> str:
-    """Make jsonargparse's message of several lines one, without its tips."""
-    lines = [line.strip() for line in message.splitlines()]
-    kept = [
-        line
-        for line in lines
-        if line and not line.startswith(("tip:", "note:", "usage:", "Subtypes", "Errors", "- "))
-    ]
-    text = " ".join(kept)
-    text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-    text = re.sub(r"arguments are required: \w+\.", "arguments are required: ", text)
-    for kind, plain in (("int", "a whole number"), ("float", "a number")):
-        text = re.sub(rf"Expected a <class '{kind}'>\. Got value: (.*)", rf"got \1, need {plain}", text)
-    return re.sub(r"Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)", r"got \2, choose one of \1", text)
-
-
-def _say_interrupted(command: str, options: Namespace) -> None:
-    from lookright.engine.run_folder import RunFolder
-
-    how = ""
-    if command == "train" and options.out is not None and RunFolder(options.out).config_file.exists():
-        how = f"; continue with: {RunFolder(options.out).resume_command}"
-    print(f"\nlookright: interrupted{how}", file=sys.stderr)
-
-
-def _quiet_logging() -> None:
-    """Show our own messages plainly, and other libraries' only when they matter."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("lookright").setLevel(logging.INFO)
-    for name in ("lightning_fabric", "lightning.fabric", "timm", "torch.onnx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        print(f"lookright: warning: {message}", file=sys.stderr)
-
-    warnings.filterwarnings("ignore", category=UserWarning)
-    warnings.filterwarnings("always", category=LookrightWarning)
-    warnings.showwarning = show

@@ -1,0 +1,94 @@
+"""The command line: options in, messages out."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jsonargparse
+from jsonargparse import Namespace
+
+from lookright.cli.commands import COMMANDS
+from lookright.cli.parser import Parser, fail, refuse_unknown
+from lookright.errors import LookrightError, LookrightWarning
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exits with 2 on a user's mistake and 130 on an interrupt."""
+    _quiet_logging()
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    if not argv:
+        parser.print_help()
+        return
+    if argv[0] in COMMANDS:
+        refuse_unknown(make_command(argv[0]), argv[1:])
+    options = parser.parse_args(argv)
+    command: str = options.subcommand
+    chosen = options[command]
+    chosen.command_line = shlex.join(["lookright", *argv])
+    try:
+        COMMANDS[command][2](chosen)
+    except LookrightError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        _say_interrupted(command, chosen)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def make_parser() -> Parser:
+    """Make the parser of all commands."""
+    # DATA is the first option of its commands, so that it can be given bare, or in YAML as `data`.
+    jsonargparse.set_parsing_settings(parse_optionals_as_positionals=True)
+    parser = Parser(
+        prog="lookright",
+        usage="lookright COMMAND [options]",
+        description="Train image classifiers to look at the right place.",
+        epilog="Start with: lookright demo. Then: lookright check DATA, lookright train DATA --out RUN, "
+        "lookright evaluate RUN, lookright report RUN --out report.html. Each command has its own --help.",
+    )
+    from lookright import __version__
+
+    parser.add_argument("--version", action="version", version=f"lookright {__version__}")
+    commands = parser.add_subcommands(title="commands", metavar="COMMAND")
+    for name, (help_text, _, _) in COMMANDS.items():
+        commands.add_subcommand(name, make_command(name), help=help_text)
+    return parser
+
+
+def make_command(name: str) -> Parser:
+    """Make the parser of one command."""
+    help_text, add_arguments, _ = COMMANDS[name]
+    parser = Parser(description=help_text[0].upper() + help_text[1:] + ".")
+    add_arguments(parser)
+    return parser
+
+
+def _say_interrupted(command: str, options: Namespace) -> None:
+    from lookright.engine.run_folder import RunFolder
+
+    how = ""
+    if command == "train" and options.out is not None and RunFolder(options.out).config_file.exists():
+        how = f"; continue with: {RunFolder(options.out).resume_command}"
+    print(f"\nlookright: interrupted{how}", file=sys.stderr)
+
+
+def _quiet_logging() -> None:
+    """Show our own messages plainly, and other libraries' only when they matter."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("lookright").setLevel(logging.INFO)
+    for name in ("lightning_fabric", "lightning.fabric", "timm", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        print(f"lookright: warning: {message}", file=sys.stderr)
+
+    warnings.filterwarnings("ignore", category=UserWarning)
+    warnings.filterwarnings("always", category=LookrightWarning)
+    warnings.showwarning = show
