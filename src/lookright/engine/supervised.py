@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from lookright.engine.guard import Reach, check_reach
 from lookright.engine.trunk import FrozenTrunk
 from lookright.explainers import CAM
 from lookright.losses import Objective
@@ -40,6 +41,10 @@ class SupervisedModel(nn.Module):
         objective: cross-entropy and explanation losses
         trunk: features of the frozen part, where they are cached
 
+    Attributes:
+        guarded: whether a forward pass also finds out what the explanation loss reaches
+        reach: what it found
+
     Example:
         >>> import torch
         >>> from lookright.explainers import GradCAM
@@ -64,6 +69,8 @@ class SupervisedModel(nn.Module):
         self.network = network
         self.explainer = explainer
         self.objective = objective
+        self.guarded = False
+        self.reach: Reach | None = None
 
     def forward(self, batch: Batch) -> Step:
         """Run the network once and compute the objective."""
@@ -74,6 +81,9 @@ class SupervisedModel(nn.Module):
             else:
                 explained = Explained(self.network(batch.image), {})
         result = self.objective(batch, explained)
+        if self.guarded and result.explanation_loss is not None:
+            # In here: what leaves a module that Fabric wraps is for `fabric.backward` alone.
+            self.reach = check_reach(result.explanation_loss, self)
         return Step(
             explained.logits.detach(),
             result.total,

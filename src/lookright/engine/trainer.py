@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, collate
 from lookright.engine.board import Board
-from lookright.engine.guard import check_reach
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
 from lookright.engine.processes import launch, make_fabric
@@ -104,14 +103,14 @@ class Trainer:
             world_size=fabric.world_size,
         )
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
-        self.guarded = not setup.objective.terms
+        self.supervised.guarded = config.guard
         self.journal = Journal(config, setup, self.optimizer, str(fabric.device), command)
 
     def run(self) -> None:
         """Train all epochs that are left, keep the best, log each."""
         config = self.config
         if config.resume and self.journal.restore():
-            self.guarded = True  # what it had to say was said before the stop
+            self.supervised.guarded = False  # what the guard had to say was said before the stop
         if self._is_main:
             self.journal.write_facts("running")
         if config.cache_features:
@@ -130,7 +129,7 @@ class Trainer:
         )
         for epoch in range(done, config.epochs):
             if self.journal.out_of_patience():
-                log.info("stopped: no epoch since %d was better", self.journal.best_epoch)
+                log.info("stopped: no epoch of the last %d was better", config.patience)
                 break
             row = self._epoch(epoch)
             is_best = self.journal.add(row)
@@ -205,7 +204,7 @@ class Trainer:
                 step: Step = self.model(batch)
                 loss = step.cross_entropy * (images[i] / sum(images))
                 if step.explanation_loss is not None:
-                    self._guard(step.explanation_loss)
+                    self._guard()
                     share = annotated[i] / max(1.0, sum(annotated))
                     loss = loss + step.explanation_loss * share
                     explained = float(step.explanation_loss.detach())
@@ -236,14 +235,12 @@ class Trainer:
             group["lr"] = rate
         return rate
 
-    def _guard(self, explanation_loss: Tensor) -> None:
+    def _guard(self) -> None:
         """Once, on the first step that says something: does the explanation loss reach the weights?"""
-        if self.guarded or not self.config.guard:
+        reach = self.supervised.reach
+        if reach is None or not self.supervised.guarded:
             return
-        reach = check_reach(explanation_loss, self.supervised)
-        if reach is None:
-            return
-        self.guarded = True
+        self.supervised.guarded = False
         message = reach.warning(self.config.second_order)
         if message and not reach.reached:
             raise ConfigError(f"method: {message}")
