@@ -59,9 +59,14 @@ class Journal:
         return is_best
 
     def out_of_patience(self) -> bool:
-        """Whether the best epoch lies further back than the options allow."""
-        patience = self.config.patience
-        return patience is not None and len(self.rows) - 1 - self.best_epoch >= patience
+        """Whether the last epoch that was better than all before lies further back than the options allow.
+
+        An epoch as good as the best is kept, but is no progress: a plateau ends a run.
+        """
+        if self.config.patience is None or not self.rows:
+            return False
+        values = [self._value(row) for row in self.rows]
+        return len(values) - 1 - values.index(max(values)) >= self.config.patience
 
     def save(self, is_best: bool) -> None:
         """Write checkpoints, log and facts; each file is the old or the whole new one."""
