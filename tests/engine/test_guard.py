@@ -47,6 +47,12 @@ def test_without_second_order_a_head_cannot_be_supervised(options: Callable[...,
         train(options(second_order=False, train="head"))
 
 
+def test_speaks_in_mixed_precision(options: Callable[..., TrainConfig]) -> None:
+    """Fabric keeps the outputs of the module that it wraps for its own backward pass."""
+    with pytest.warns(LookrightWarning, match=r"head\.weight"):
+        train(options(second_order=False, epochs=1, precision="bf16"))
+
+
 def test_can_be_switched_off(options: Callable[..., TrainConfig]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,0 +1,66 @@
+"""Whole runs in two processes (gloo) against one."""
+
+import shlex
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from lightning_fabric import Fabric
+from small_runs import assert_close_logs, tensors
+from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.testing import assert_close
+
+from lookright import cli
+from lookright.config import TrainConfig
+from lookright.engine.processes import launch, make_fabric
+from lookright.engine.run_folder import RunFolder
+from lookright.errors import DataError
+
+
+def test_two_devices_are_one_with_twice_the_batch(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four images a step, one of them annotated: one process never has any."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    arguments = (
+        f"train {digits} --method res-l --backbone small_runs:plain --weights none --image-size 32 "
+        "--epochs 2 --annotated-per-class 1 --lr 0.01 --accelerator cpu --train last-stage"
+    ).split()
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    cli.main([*arguments, "--batch-size", "4", "--out", str(one.path)])
+    cli.main([*arguments, "--batch-size", "2", "--devices", "2", "--out", str(two.path)])
+    assert_close_logs(one, two)
+    ours, theirs = tensors(one), tensors(two)
+    for name in ours:
+        assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+    assert two.facts()["command"] == shlex.join(
+        ["lookright", *arguments, "--batch-size", "2", "--devices", "2", "--out", str(two.path)]
+    )
+
+
+class Fails:
+    """Pickled into the other process."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, fabric: object) -> None:
+        raise self.error
+
+
+def test_an_error_for_people_in_a_process_comes_out_as_itself(options: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(DataError, match=r"^a\.png: cannot be read;\ncopy it again$"):
+        launch(make_fabric(options(devices=2)), Fails(DataError("a.png: cannot be read;\ncopy it again")))
+
+
+def test_a_bug_in_a_process_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    fabric = Fabric(accelerator="cpu")
+
+    def failing(process: object) -> None:
+        text = "".join(traceback.format_exception(ZeroDivisionError("a mistake of ours")))
+        raise ProcessRaisedException(f"-- Process 1 terminated with the following error:\n{text}", 1, 2)
+
+    monkeypatch.setattr(fabric, "launch", failing)
+    with pytest.raises(ProcessRaisedException, match="ZeroDivisionError: a mistake of ours"):
+        launch(fabric, print)
