@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -73,6 +74,7 @@ def set_up(config: TrainConfig) -> Setup:
     )
     if config.start:
         start_from(classifier, config.start, annotation_set.classes)
+        classifier = replace(classifier, weights=f"{config.start}: all, head included")
     layer = find_target_layer(classifier.network, image_size=config.image_size, name=config.target_layer)
     explainer = GradCAM(
         classifier.network, layer.name, second_order=config.second_order, image_size=config.image_size
@@ -88,6 +90,11 @@ def set_up(config: TrainConfig) -> Setup:
     val = None
     if "val" in annotation_set.splits:
         val = make_dataset(annotation_set.split("val"), classifier, config)
+        if config.best in ("reasonability", "both") and not any(val.annotated):
+            raise ConfigError(
+                f"best: {config.best} needs annotated validation images, and none of the {len(val)} is; "
+                "annotate some, or use --best performance"
+            )
     elif config.best != "last":
         warnings.warn(
             "no image is in the split val, so the last epoch is kept instead of the best one",
@@ -140,9 +147,9 @@ def check_options(config: TrainConfig) -> None:
         if value is not None and value < (0 if name == "annotated_per_class" else 1):
             wrong.append(f"{name}: got {value}, need a positive number")
     for name in ("explanation_weight", "overlap", "weight_decay", "workers", "seed"):
-        if getattr(config, name) < 0:
+        if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
             wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
-    if config.lr <= 0:
+    if not 0 < config.lr < math.inf:
         wrong.append(f"lr: got {config.lr}, need more than 0")
     if not 0 <= config.warmup <= 1:
         wrong.append(f"warmup: got {config.warmup}, need a share in [0, 1]")
