@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from lookright.engine.setup import open_run
+from lookright.errors import ConfigError
 from lookright.files import replacing
 from lookright.models import export_onnx, export_state_dict
 
@@ -34,6 +35,9 @@ def export_run(
     weights, description, graph = (
         folder / n for n in ("weights.safetensors", "network.json", "network.onnx")
     )
+    written = [weights, description, *([graph] if onnx else [])]
+    if there := [file for file in written if file.exists() and not overwrite]:
+        raise ConfigError(f"out: {there[0]} exists; choose another folder, or --overwrite it")
     export_state_dict(run.classifier.network, weights, overwrite=overwrite)
     facts = {
         "backbone": run.classifier.backbone,
@@ -47,8 +51,6 @@ def export_run(
     }
     with replacing(description) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    written = [weights, description]
     if onnx:
         export_onnx(run.classifier.network, run.config.image_size, graph, overwrite=overwrite)
-        written.append(graph)
     return written
