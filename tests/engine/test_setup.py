@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lookright.config import TrainConfig
-from lookright.data import read_annotations
+from lookright.data import read_annotations, write_decoy_digits
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.export import export_run
 from lookright.engine.run_folder import RunFolder
@@ -110,8 +110,6 @@ def test_one_class_is_no_classification(tmp_path: Path, digits: Path) -> None:
 
 
 def test_problems_that_can_be_lived_with_are_warned_of(tmp_path: Path) -> None:
-    from lookright.data import write_decoy_digits
-
     data = write_decoy_digits(tmp_path / "data", per_class_train=2, per_class_val=1, per_class_test=1)
     (data / "masks" / "0" / "nobody.png").write_bytes(
         (next((data / "masks" / "0").glob("*.png"))).read_bytes()
@@ -186,12 +184,13 @@ class TestOpenRun:
 
     def test_no_data_is_needed(self, tmp_path: Path, options: Callable[..., TrainConfig]) -> None:
         """A run that was handed on, without the photos that it was trained on."""
-        from lookright.data import write_decoy_digits
-
         data = write_decoy_digits(tmp_path / "data", per_class_train=2, per_class_val=1, per_class_test=1)
         train(options(data=data, epochs=1))
         data.rename(tmp_path / "gone")
-        assert len(open_run(tmp_path / "run").classes) == len(read_annotations_of(tmp_path / "gone"))
+        assert (
+            open_run(tmp_path / "run").classes
+            == read_annotations(TrainConfig(data=tmp_path / "gone")).classes
+        )
 
     @pytest.mark.parametrize("kept", [0, 100, -1])
     def test_a_damaged_checkpoint(self, kept: int, options: Callable[..., TrainConfig]) -> None:
@@ -207,7 +206,3 @@ class TestOpenRun:
         folder.best.write_bytes(RunFolder(finished).best.read_bytes())
         with pytest.raises(CheckpointError, match=r"best\.safetensors: these weights are of another network"):
             open_run(folder.path)
-
-
-def read_annotations_of(data: Path) -> tuple[str, ...]:
-    return read_annotations(TrainConfig(data=data)).classes
