@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def _train(options: Namespace) -> None:
     facts = folder.facts()
     say(
         f"{folder.path}: {facts['epochs_done']} epochs in {facts['seconds']:.0f} s, best epoch "
-        f"{facts['best_epoch']}. Next: lookright evaluate {folder.path}"
+        f"{facts['best_epoch']}. Next: lookright evaluate {shlex.quote(str(folder.path))}"
     )
 
 
@@ -87,6 +88,9 @@ def _explain(options: Namespace) -> None:
     from lookright.engine.images import explain_images
     from lookright.report.explanations import write_explanation
 
+    names = [image.stem for image in options.images]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        fail(f"images: {names.count(twice)} are called {twice}, as their maps would be; explain them apart")
     for explained in explain_images(options.run, options.images, device=options.device):
         written = write_explanation(explained, options.out, overwrite=options.overwrite)
         probability = explained.probabilities[explained.predicted]
