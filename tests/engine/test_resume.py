@@ -178,7 +178,7 @@ def test_a_real_signal_to_a_real_process(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"lr": 0.5}, "lr 0.001 -> 0.5"),
+        ({"lr": 0.5}, f"lr {TrainConfig().lr} -> 0.5"),
         ({"method": "res-l", "seed": 7}, "method res-g -> res-l; seed 0 -> 7"),
         ({"start": Path("else.safetensors")}, "from None -> "),
         ({"epochs": 9}, "epochs 2 -> 9"),
