@@ -299,3 +299,23 @@ def test_errors_say_what_to_do(tiny: Tiny) -> None:
     one = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).double()
     with pytest.raises(ConfigError, match="two outputs"):
         GradCAM(one, one[0])(image, torch.tensor([0, 0]))
+
+
+def test_trap_7_a_compiled_trunk_gives_the_same_gradients() -> None:
+    """The whole supervised step cannot be compiled (no double backward); what lies below the layer can."""
+
+    def gradients(compiled: bool) -> list[Tensor]:
+        torch.manual_seed(0)
+        network = create("small_cnn", num_classes=3).network.eval()
+        explain = GradCAM(network, image_size=32)
+        below = next(module for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+        assert below is not explain.layer
+        if compiled:
+            below.compile(backend="aot_eager")
+        image, label = torch.rand(2, 3, 32, 32), torch.tensor([0, 2])
+        logits, maps = explain(image, label)
+        loss = F.cross_entropy(logits, label) + maps[Request()].square().mean()
+        return list(torch.autograd.grad(loss, list(network.parameters())))
+
+    for plain, compiled in zip(gradients(compiled=False), gradients(compiled=True), strict=True):
+        torch.testing.assert_close(plain, compiled)

@@ -66,6 +66,7 @@ def make_command(name: str) -> Parser:
     """Make the parser of one command."""
     help_text, add_arguments, _ = COMMANDS[name]
     parser = Parser(description=help_text[0].upper() + help_text[1:] + ".")
+    parser.add_argument("--config", action="config", help="a YAML file of these options")
     add_arguments(parser)
     return parser
 

@@ -18,7 +18,6 @@ DEVICES = Literal["auto", "cpu", "cuda", "mps"]
 
 def _train_arguments(parser: Parser) -> None:
     parser.usage = "lookright train DATA --out RUN [--method METHOD] [options]"
-    parser.add_argument("--config", action="config", help="a YAML file of these options")
     add_options(parser, TrainConfig)
 
 
