@@ -75,7 +75,10 @@ class RunFolder:
                 f"out: {self.path} {what}; choose another folder, or continue a run with "
                 f"{self.resume_command}"
             )
-        text = yaml.safe_dump(to_options(config), sort_keys=False, allow_unicode=True)
+        # Absolute paths, so that the run can be resumed and evaluated from any folder.
+        places = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
+        options = to_options(config) | {option_name(name): str(path) for name, path in places.items()}
+        text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         with replacing(self.config_file) as temporary:
             temporary.write_text(text, encoding="utf-8")
 

@@ -153,6 +153,10 @@ def check_options(config: TrainConfig) -> None:
         wrong.append(f"lr: got {config.lr}, need more than 0")
     if not 0 <= config.warmup <= 1:
         wrong.append(f"warmup: got {config.warmup}, need a share in [0, 1]")
+    if config.method == "res-l" and config.stop_gradient and not config.regularizer and config.devices > 1:
+        wrong.append(
+            "stop_gradient: needs --regularizer with several devices: the imputer learns from it alone"
+        )
     if wrong:
         raise ConfigError("; ".join(wrong))
 
