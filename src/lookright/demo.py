@@ -62,8 +62,8 @@ def run_demo(
     data = write_decoy_digits(
         out / "data",
         per_class_train=10 if short else 60,
-        per_class_val=5 if short else 20,
-        per_class_test=10 if short else 50,
+        per_class_val=5 if short else 10,
+        per_class_test=10 if short else 40,
         decoy=DECOY,
     )
     runs = [
