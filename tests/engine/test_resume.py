@@ -139,6 +139,7 @@ def stopping(self, batch):
         os.kill(os.getpid(), sent)
     return forward(self, batch)
 SupervisedModel.forward = stopping
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 main()
 """
 
