@@ -52,4 +52,4 @@ for axis, (method, title) in zip(axes[0][1:], COLUMNS.items(), strict=True):
 figure.tight_layout(h_pad=0.6, w_pad=0.4)
 picture = Path(__file__).with_name("demo.png")
 figure.savefig(picture, dpi=110)
-Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
