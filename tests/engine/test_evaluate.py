@@ -145,16 +145,26 @@ def test_another_split_has_a_folder_of_its_own(run: Path) -> None:
     assert not (run / "evaluation").exists()
 
 
-def test_other_data_needs_a_folder_to_write_to(run: Path, tmp_path: Path) -> None:
+def test_other_data_does_not_take_the_place_of_the_runs_own(run: Path, tmp_path: Path) -> None:
     data = write_decoy_digits(tmp_path / "d", per_class_train=1, per_class_val=1, per_class_test=1, seed=5)
     other = DataConfig(data=data)
-    with pytest.raises(ConfigError, match="would take the place of the run's own; give --out FOLDER"):
+    folder = evaluate(run, device="cpu", progress=False)
+    before = (folder / "metrics.json").read_bytes()
+    with pytest.raises(ConfigError, match=r"holds the evaluation of .*, split test; give another --out"):
         evaluate(run, data=other, device="cpu", progress=False)
-    folder = evaluate(run, data=other, out=tmp_path / "there", device="cpu", progress=False)
-    assert folder == tmp_path / "there"
+    assert (folder / "metrics.json").read_bytes() == before
+    assert evaluate(run, device="cpu", progress=False) == folder  # the same again may
+    there = evaluate(run, data=other, out=tmp_path / "there", device="cpu", progress=False)
+    assert there == tmp_path / "there"
+    assert metrics(there)["about"]["data"] == str(data)
+    assert metrics(there)["about"]["images"] == 10
+
+
+def test_other_data_goes_to_the_run_where_nothing_is_in_the_way(run: Path, tmp_path: Path) -> None:
+    data = write_decoy_digits(tmp_path / "d", per_class_train=1, per_class_val=1, per_class_test=1, seed=5)
+    folder = evaluate(run, data=DataConfig(data=data), device="cpu", progress=False)
+    assert folder == run / "evaluation"
     assert metrics(folder)["about"]["data"] == str(data)
-    assert metrics(folder)["about"]["images"] == 10
-    assert not (run / "evaluation").exists()
 
 
 def test_annotations_without_their_photos(run: Path, tmp_path: Path) -> None:

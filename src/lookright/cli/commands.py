@@ -34,7 +34,7 @@ def _train(options: Namespace) -> None:
 
 
 def _evaluate_arguments(parser: Parser) -> None:
-    parser.usage = "lookright evaluate RUN [--data DATA --out FOLDER] [--split SPLIT] [options]"
+    parser.usage = "lookright evaluate RUN [--data DATA] [--out FOLDER] [--split SPLIT] [options]"
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("--split", type=str, default="test", help="which images, as split.csv names them")
     parser.add_argument("--out", type=Path | None, default=None, help="folder to write (default: in RUN)")

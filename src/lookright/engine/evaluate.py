@@ -51,16 +51,15 @@ def evaluate(
 
     Raises:
         CheckpointError, DataError: no such run or split, or data of other classes.
-        ConfigError: other data, and no folder to write its evaluation to.
+        ConfigError: the folder holds the evaluation of other data.
     """
     run = open_run(path)
     if data is not None and data.data is None:
         raise ConfigError("data: missing; annotations of other data than the run's need their photos: --data")
-    if data is not None and out is None:
-        raise ConfigError(
-            f"out: the evaluation on {data.data} would take the place of the run's own; give --out FOLDER"
-        )
     config = run.config if data is None else data
+    about = {"split": split, "data": str(Path(str(config.data)).resolve())}
+    folder = run.folder.evaluation(split) if out is None else out
+    _refuse_another(folder, about)
     annotation_set = matching(read_data(config), run).split(split)
     dataset = make_dataset(annotation_set, run.classifier, run.config)
     where = pick_device(device)
@@ -84,17 +83,28 @@ def evaluate(
         localization=result.localization,
     )
     figures = summarize(rows, result.probabilities, run.classes)
-    figures["about"] = {
-        "split": split,
-        "data": str(config.data),
+    figures["about"] = about | {
         "images": len(rows),
         "annotated": int(result.annotated.sum()),
         "checkpoint": str(run.folder.best),
         "lookright": lookright.__version__,
     }
-    folder = run.folder.evaluation(split) if out is None else out
     write_evaluation(folder, figures, rows, result.id, result.explanation.numpy())
     return folder
+
+
+def _refuse_another(folder: Path, about: dict[str, str]) -> None:
+    """An evaluation may be made again; it may not take the place of that of other data."""
+    try:
+        there = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["about"]
+        same = all(there[name] == value for name, value in about.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # none there, or a damaged one, which is no loss
+    if not same:
+        raise ConfigError(
+            f"out: {folder} holds the evaluation of {there['data']}, split {there['split']}; "
+            "give another --out FOLDER"
+        )
 
 
 def write_evaluation(
