@@ -49,7 +49,6 @@ MISTAKES = {
     "evaluate nothing": ("evaluate", "required: run"),
     "evaluate no run": ("evaluate {empty}", "{empty}: not a run folder"),
     "no such split": ("evaluate {run} --split tset", "no image is in split 'tset'"),
-    "other data over the run's": ("evaluate {run} --data {data}", "out: the evaluation on"),
     "annotations without data": ("evaluate {run} --annotations x --format coco", "data: missing"),
     "explain nothing": ("explain {run} --out {new}", "required: images"),
     "explain to nowhere": ("explain {run} a.png", "required: out"),
