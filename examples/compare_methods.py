@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=50, help="training images, all annotated")
     parser.add_argument("--train", default="last-stage", choices=["all", "last-stage", "head"])
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
+    parser.add_argument("--lr", type=float, default=TrainConfig.lr)
+    parser.add_argument("--batchnorm", default="auto", choices=["auto", "train", "frozen"])
     parser.add_argument("--overlap", type=float, default=0.0, help="evidence: weight of soft IoU")
     options = parser.parse_args()
 
@@ -50,6 +52,8 @@ def main() -> None:
                 seed=seed,
                 train=options.train,
                 epochs=options.epochs,
+                lr=options.lr,
+                batchnorm=options.batchnorm,
                 overlap=options.overlap,
                 train_per_class=options.per_class,
                 annotated_per_class=options.per_class,

@@ -94,8 +94,8 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
 def _start_small(head: nn.Module) -> None:
     """Initialise a new head on pretrained features with N(0, 0.01), biases 0.
 
-    timm's own initialisation of EfficientNet's head gives logits of several units on the first step: with 50
-    images per class of gender_coco that costs some eight points of validation accuracy.
+    timm's own initialisation of EfficientNet's head gives logits of several units on the first step, and the
+    features below pay for it.
     """
     for name, parameter in head.named_parameters():
         if name.endswith("bias"):
