@@ -5,7 +5,7 @@ Nothing here imports torch, so that `lookright --help` answers at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,8 +121,3 @@ class TrainConfig(DataConfig):
 def option_name(name: str) -> str:
     """Name of an option in YAML: `from` is a keyword of Python, so its field is called `start`."""
     return "from" if name == "start" else name
-
-
-def describe(config: type) -> dict[str, str]:
-    """Option name -> help text of a configuration class."""
-    return {f.name: f.metadata["help"] for f in fields(config)}

@@ -48,6 +48,7 @@ def _evaluate(options: Namespace) -> None:
     import json
 
     from lookright.engine.evaluate import evaluate
+    from lookright.metrics.summary import LOCALIZATION
 
     data = read_config(DataConfig, options)
     folder = evaluate(
@@ -60,17 +61,7 @@ def _evaluate(options: Namespace) -> None:
         workers=options.workers,
     )
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    for name in (
-        "accuracy",
-        "balanced_accuracy",
-        "auroc",
-        "iou",
-        "precision",
-        "recall",
-        "f1",
-        "epg",
-        "pointing_game",
-    ):
+    for name in ("accuracy", "balanced_accuracy", "auroc", *LOCALIZATION):
         value, n = figures[name]["value"], figures[name]["n"]
         say(f"{name:<18} {'-' if value is None else format(value, '.3f'):>6}   ({n} images)")
     say(f"written to {folder}")
