@@ -1,4 +1,4 @@
-"""Normalisations that bring a map to [0, 1], image by image: one place for explanations and imputers.
+"""Normalisations that bring a map to a scale, image by image: one place for explanations and imputers.
 
 All carry the published epsilon, so a constant map gives zeros and not NaN.
 """
@@ -48,10 +48,29 @@ def relu_max(maps: Tensor) -> Tensor:
     return positive / (positive.amax(dim=(1, 2, 3), keepdim=True) + EPSILON)
 
 
+def max_abs(maps: Tensor) -> Tensor:
+    r"""Scale each map to [-1, 1], signs kept: m / (max |m| + 1e-6).
+
+    Args:
+        maps: (B, C, h, w)
+
+    Returns:
+        (B, C, h, w) in (-1, 1); all zeros where a map is.
+
+    Example:
+        >>> import torch
+        >>> max_abs(torch.tensor([[[[-4.0, 2.0]]]])).round(decimals=4)
+        tensor([[[[-1.0000,  0.5000]]]])
+    """
+    return maps / (maps.abs().amax(dim=(1, 2, 3), keepdim=True) + EPSILON)
+
+
 def normalize(maps: Tensor, normalization: Normalization) -> Tensor:
     """Apply the normalisation that a `lookright.types.Request` names."""
     if normalization is Normalization.MIN_MAX:
         return min_max(maps)
     if normalization is Normalization.RELU_MAX:
         return relu_max(maps)
+    if normalization is Normalization.MAX_ABS:
+        return max_abs(maps)
     return maps

@@ -1,6 +1,6 @@
 """The values that flow through lookright, from a photo on disk to a loss.
 
-Shapes: B images, C channels, H x W pixels, h x w cells of the explanation, K classes.
+Shapes: B images, C channels, H x W pixels, h x w cells of the explanation, K classes, R annotations.
 """
 
 from __future__ import annotations
@@ -12,11 +12,22 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class Task(enum.Enum):
+    """What a network predicts, and with it the loss of a prediction."""
+
+    SINGLE_LABEL = "single-label"
+    """One class per image: logits (B, K), label (B,) int64, cross-entropy."""
+    MULTI_LABEL = "multi-label"
+    """Any number of classes per image: logits (B, K), label (B, K) in {0, 1}, binary cross-entropy."""
+    REGRESSION = "regression"
+    """One number per image: output (B, 1), label (B,) float32, squared error."""
+
+
 class Target(enum.Enum):
     """The class whose score an explanation explains."""
 
     LABEL = "label"
-    """The true class: the one that training explains."""
+    """The true class, or each annotated class where an image has several: the one that training explains."""
     PREDICTED = "predicted"
     """The class with the largest logit: the one that evaluation explains."""
 
@@ -28,6 +39,12 @@ class Score(enum.Enum):
     """z_c"""
     CONTRAST = "contrast"
     """z_c - mean of z_k over k != c: what the softmax can see of a logit."""
+    RUNNER_UP = "runner-up"
+    """z_c - max of z_k over k != c: what the decision rests on."""
+    LOG_PROBABILITY = "log-probability"
+    """log softmax(z)_c"""
+    ALL_LOG_PROBABILITIES = "all-log-probabilities"
+    """sum over k of log softmax(z)_k: the score of RRR, the same for every class."""
 
 
 class Normalization(enum.Enum):
@@ -36,6 +53,7 @@ class Normalization(enum.Enum):
     NONE = "none"
     MIN_MAX = "min-max"
     RELU_MAX = "relu-max"
+    MAX_ABS = "max-abs"
 
 
 @dataclass(frozen=True)
@@ -45,12 +63,30 @@ class Request:
     Example:
         >>> Request()
         Request(target=<Target.LABEL: 'label'>, score=<Score.LOGIT: 'logit'>, \
-normalization=<Normalization.MIN_MAX: 'min-max'>)
+normalization=<Normalization.MIN_MAX: 'min-max'>, explainer=None, layer=None, channels=False)
     """
 
     target: Target = Target.LABEL
     score: Score = Score.LOGIT
     normalization: Normalization = Normalization.MIN_MAX
+    explainer: str | None = None
+    """name of the explainer that the loss is defined on; None: the one that the run explains with"""
+    layer: str | None = None
+    """layer that this explainer looks at; None: its own choice"""
+    channels: bool = False
+    """whether the loss wants the channels of an attribution (B, C, h, w), not one map (B, 1, h, w)"""
+
+
+class Rows(NamedTuple):
+    """Which image and class each annotation, and each explanation, belongs to: R rows for B images.
+
+    Needed where an image has several annotated classes; every image has at least one row.
+    """
+
+    image: Tensor
+    """(R,) int64, index into the batch"""
+    label: Tensor
+    """(R,) int64, the class that the annotation is of"""
 
 
 class Explained(NamedTuple):
@@ -59,7 +95,7 @@ class Explained(NamedTuple):
     logits: Tensor
     """(B, K)"""
     explanations: dict[Request, Tensor]
-    """(B, 1, h, w) for each request"""
+    """(B, 1, h, w) for each request; (R, 1, h, w) where the batch has rows"""
 
     @property
     def explanation(self) -> Tensor:
@@ -92,11 +128,13 @@ class Batch(NamedTuple):
     image: Tensor
     """(B, 3, H, W)"""
     label: Tensor
-    """(B,) int64"""
+    """as `Task` says: (B,) int64, (B, K) or (B,) float32"""
     annotation: Tensor
-    """(B, 1, H, W) in [-1, 1]"""
+    """(B, 1, H, W) in [-1, 1]; (R, 1, H, W) with `rows`"""
     annotated: Tensor
-    """(B,) bool"""
+    """(B,) bool; (R,) with `rows`"""
     id: tuple[str, ...]
     mirrored: Tensor | None = None
     """(B,) bool; None where nobody kept account"""
+    rows: Rows | None = None
+    """image and class of each row of annotation and annotated; None: one row per image, its label"""
