@@ -141,6 +141,19 @@ def test_tokens(name: str) -> None:
     assert expected.grid(32, 48) == (4, 6)
 
 
+class Aside(nn.Module):
+    """Attention that leads nowhere, as that of a compiled network seems to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.flatten(2).mT[:, None]
+        nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+        return self.head(x.mean(dim=(2, 3)))
+
+
 class Windows(nn.Module):
     """Attention in windows of 4 x 4 patches alone: all matrices are of one shape, but of no image."""
 
@@ -186,6 +199,12 @@ def test_networks_that_do_not_fit_are_refused(name: str) -> None:
             rollout(attentions)
         with pytest.raises(ConfigError, match=message):
             gradient_weighted_relevance(attentions, attentions)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_attention_that_leads_nowhere_is_refused(trained: bool) -> None:
+    with pytest.raises(ConfigError, match="do not depend on the last attention"):
+        find_tokens(Aside().requires_grad_(trained), image_size=8)
 
 
 def test_wrong_arguments(attentions: list[Tensor]) -> None:

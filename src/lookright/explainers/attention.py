@@ -31,7 +31,8 @@ def capture_attention() -> Iterator[list[Tensor]]:
     dimensions, which is how explicit attention is written. The first two are computed step by step, since
     fused kernels never hold A and differentiate once. What the network gives, and its gradients, stay the
     same up to rounding; half precision is computed in float32, as PyTorch's own "math" kernel does. The
-    network must not run compiled or under gradient checkpointing.
+    network must be neither compiled nor under gradient checkpointing: the first cuts the matrices off the
+    path to the logits, the second fails when it computes them again.
 
     The matrices lie on the path to the logits: d logit / d A exists, twice. As with `capture`, the autograd
     graph starts at the first of them at the latest, where gradients are off or nothing below it is trained.

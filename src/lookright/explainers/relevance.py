@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lookright.errors import ConfigError
 from lookright.explainers.attention import capture_attention
+from lookright.models.modes import evaluating
 
 _OTHERS = "use Grad-CAM or another class activation map, or an input gradient"
 
@@ -154,7 +155,8 @@ def check_attentions(attentions: Sequence[Tensor]) -> None:
     """
     if not attentions:
         raise ConfigError(
-            "explainer: no attention was seen in this network (there is none, or it is compiled); " + _OTHERS
+            "explainer: no attention was seen in this network: it has none, or writes it in its own way; "
+            + _OTHERS
         )
     shapes = list(dict.fromkeys(tuple(a.shape) for a in attentions))
     first = shapes[0]
@@ -185,7 +187,8 @@ class Tokens:
 def find_tokens(network: nn.Module, *, image_size: int) -> Tokens:
     """Find out what the tokens of a transformer are, from how it behaves on one image of noise.
 
-    The patches are the last tokens, as many as squares fill the image. The head reads those tokens whose
+    The patches are the last tokens, as many as squares fill the image. In a network of
+    convolutions that ends in attention they are the cells of its last map. The head reads those tokens whose
     row in the last attention matrix has an influence on the logits; if none has (a head of zeros), the first
     token where there are tokens before the patches, else all patches.
 
@@ -225,22 +228,21 @@ def find_tokens(network: nn.Module, *, image_size: int) -> Tokens:
 def _run(network: nn.Module, image_size: int) -> tuple[Tensor, list[Tensor]]:
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
     noise = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        with torch.no_grad(), capture_attention() as attentions:
-            logits: Tensor = network(noise.to(like))
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), torch.no_grad(), capture_attention() as attentions:
+        logits: Tensor = network(noise.to(like))
     return logits, attentions
 
 
 def _read_by_the_head(logits: Tensor, attention: Tensor) -> tuple[int, ...]:
-    if not logits.requires_grad:
-        return ()
-    # Squared: a sum of logits may be constant (a head whose columns sum to zero).
-    (gradient,) = torch.autograd.grad(logits.square().sum(), attention, materialize_grads=True)
+    gradient: Tensor | None = None
+    if logits.requires_grad:
+        # Squared: a sum of logits may be constant (a head whose columns sum to zero).
+        gradient = torch.autograd.grad(logits.square().sum(), attention, allow_unused=True)[0]
+    if gradient is None:
+        raise ConfigError(
+            "explainer: the logits do not depend on the last attention of the network; attention explainers "
+            "need it uncompiled, and with attention that leads to the logits"
+        )
     rows = gradient.abs().amax(dim=(0, 1, 3)) > 0
     return tuple(rows.nonzero().flatten().tolist())
 
