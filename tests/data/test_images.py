@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from lookright.data import images
-from lookright.data.images import load_image, load_mask, load_signed_mask, open_picture, turn
+from lookright.data.images import load_image, open_picture, turn
 from lookright.errors import DataError
 
 GRADIENT = np.linspace(0, 255, 12 * 8).reshape(8, 12).astype(np.uint8)
@@ -124,49 +124,6 @@ def test_damaged_exif_is_no_reason_to_refuse(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     Image.new("RGB", (4, 4)).save(file, exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
     assert open_picture(file).orientation == 1
-
-
-MARKED = np.zeros((4, 6), dtype=bool)
-MARKED[1:3, 2:5] = True
-
-
-def test_mask_of_every_mode(tmp_path: Path) -> None:
-    grey = MARKED.astype(np.uint8)
-    alpha = np.zeros((4, 6, 4), dtype=np.uint8)
-    alpha[..., 3] = grey * 255  # black strokes on nothing
-    opaque = np.dstack([grey * 9, grey * 0, grey * 0, grey * 0 + 255])
-    palette = Image.fromarray(grey).convert("P")
-    palette.putpalette([0, 0, 0, 128, 0, 0])
-    for name, image in {
-        "1": Image.fromarray(MARKED),
-        "L": Image.fromarray(grey),
-        "I;16": Image.fromarray(grey.astype(np.uint16) * 300),
-        "RGB": Image.fromarray(opaque[..., :3]),
-        "alpha": Image.fromarray(alpha),
-        "opaque": Image.fromarray(opaque),
-        "P": palette,
-    }.items():
-        file = tmp_path / f"{name}.png"
-        image.save(file)
-        np.testing.assert_array_equal(load_mask(file), MARKED, err_msg=name)
-
-
-def test_mask_as_jpeg_counts_from_half_brightness(tmp_path: Path) -> None:
-    file = tmp_path / "a.jpg"
-    mask = np.zeros((64, 64), dtype=np.uint8)
-    mask[20:40, 13:50] = 255
-    Image.fromarray(mask).save(file, quality=60)
-    assert (np.asarray(Image.open(file)) > 0).sum() > (mask > 0).sum()  # the smear is there
-    assert np.mean(load_mask(file) != (mask > 0)) < 0.01
-
-
-def test_signed_mask(tmp_path: Path) -> None:
-    file = tmp_path / "a.png"
-    Image.fromarray(np.array([[0, 127, 128, 255, 191]], dtype=np.uint8)).save(file)
-    np.testing.assert_allclose(load_signed_mask(file), [[-1, 0, 0, 1, 63 / 127]], atol=1e-6)
-    Image.new("RGB", (2, 2), (255, 0, 0)).save(file)
-    with pytest.raises(DataError, match="has to be grey"):
-        load_signed_mask(file)
 
 
 def test_limit_is_pillows_own() -> None:

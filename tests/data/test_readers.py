@@ -159,6 +159,28 @@ def test_coco_agrees_with_pycocotools(root: Path, capsys: pytest.CaptureFixture[
     assert "1 of 5 images are not in" in remarks(config)
 
 
+def test_coco_keypoints_where_there_is_no_segmentation(root: Path) -> None:
+    content = coco_content()
+    content["annotations"] = [
+        {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 7,
+            "segmentation": [],
+            "keypoints": [3.5, 2.5, 2, 0, 0, 0, 9.5, 6.5, 1],  # the second one is not labelled
+            "bbox": [3, 2, 7, 5],
+        },
+        {"id": 2, "image_id": 2, "category_id": 7, "keypoints": [0, 0, 0], "bbox": [3, 2, 4, 5]},
+        {"id": 3, "image_id": 3, "category_id": 7, "keypoints": [1, 2], "bbox": [3, 2, 4, 5]},
+    ]
+    config = DataConfig(data=root, annotations=write_coco(root, content), format="coco")
+    found = rendered(read_annotations(config))
+    points = area(slice(2, 3), slice(3, 4)) + area(slice(6, 7), slice(9, 10))
+    np.testing.assert_array_equal(found["cat/cat1.jpg"], points)
+    np.testing.assert_array_equal(found["dog/0.jpg"], area(slice(2, 7), slice(3, 7)))
+    assert "annotation 3: " in remarks(config)
+
+
 def test_coco_image_without_wanted_category_is_not_annotated(root: Path) -> None:
     file = write_coco(root, coco_content())
     config = DataConfig(data=root, annotations=file, format="coco", positive_categories=["sky"])
@@ -283,7 +305,7 @@ def test_labelme_shapes(root: Path) -> None:
     shapes = (
         {"label": "cat", "shape_type": "rectangle", "points": [[6, 4], [0, 0]]},
         {"label": "sky", "shape_type": "polygon", "points": [[6, 4], [12, 4], [12, 8], [6, 8]]},
-        {"label": "cat", "shape_type": "point", "points": [[1, 1]]},
+        {"label": "cat", "shape_type": "spline", "points": [[1, 1]]},
         {
             "label": "cat",
             "shape_type": "mask",
@@ -297,7 +319,43 @@ def test_labelme_shapes(root: Path) -> None:
         area(slice(0, 4), slice(0, 6)) - area(slice(4, 8), slice(6, 12)) + area(slice(0, 2), slice(8, 11))
     )
     np.testing.assert_array_equal(rendered(read_annotations(config))["cat/cat1.jpg"], expected)
-    assert "shape 3: a shape of type 'point' covers no area" in remarks(config)
+    assert "shape 3: a shape of type 'spline', which is not known" in remarks(config)
+
+
+def test_labelme_points_and_lines(root: Path) -> None:
+    shapes = (
+        {"label": "cat", "shape_type": "point", "points": [[1.5, 1.5]], "radius": 1.5},
+        {"label": "cat", "shape_type": "points", "points": [[6.5, 0.5], [8.5, 0.5]]},  # 3 % of 12: one pixel
+        {"label": "sky", "shape_type": "linestrip", "points": [[1, 6], [9, 6], [9, 7]], "width": 2},
+        {"label": "sky", "shape_type": "line", "points": [[11.5, 0.5], [11.5, 7.5]]},
+    )
+    (root / "images" / "cat" / "cat1.json").write_text(labelme(*shapes))
+    config = DataConfig(data=root, format="labelme", negative_categories=["sky"])
+    positive = (
+        area(slice(0, 3), slice(0, 3)) + area(slice(0, 1), slice(6, 7)) + area(slice(0, 1), slice(8, 9))
+    )
+    # One pixel to either side of the line, and what its round ends reach.
+    negative = area(slice(5, 7), slice(1, 9)) + area(slice(0, 8), slice(11, 12))
+    negative[5:8, 8:10] = 1
+    negative[5:7, 0] = 1
+    found = rendered(read_annotations(config))["cat/cat1.jpg"]
+    np.testing.assert_array_equal(found, positive - negative)
+    assert not read_annotations(config).problems
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"shape_type": "point", "points": [[1, 1]], "radius": -1}, "of width -2"),
+        ({"shape_type": "point", "points": [[1, 1]], "radius": "x"}, "no number: 'x'"),
+        ({"shape_type": "linestrip", "points": []}, "a line without points"),
+        ({"shape_type": "linestrip", "points": [[1, 1], [1e6, 1]]}, "far outside"),
+        ({"shape_type": "circle", "points": [[1, 1], [1, 1]]}, "of width 0"),
+    ],
+)
+def test_broken_labelme_points_and_lines(root: Path, shape: dict, message: str) -> None:
+    (root / "images" / "cat" / "cat1.json").write_text(labelme({"label": "x", **shape}))
+    assert message in remarks(DataConfig(data=root, format="labelme"))
 
 
 def test_labelme_circle_has_its_area(tmp_path: Path) -> None:

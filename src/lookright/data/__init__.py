@@ -10,9 +10,11 @@ from lookright.data.annotations import (
     Shapes,
     SignedMask,
 )
+from lookright.data.annotators import Annotators, Combination
 from lookright.data.check import CheckReport, check, format_report
 from lookright.data.dataset import ExplanationDataset, collate
-from lookright.data.images import load_image, load_mask
+from lookright.data.images import load_image
+from lookright.data.masks import load_mask
 from lookright.data.readers import read_annotations
 from lookright.data.samplers import AnnotatedBatchSampler
 from lookright.data.splits import choose_subsets, make_splits
@@ -21,7 +23,9 @@ from lookright.data.toy import Decoy, write_decoy_digits
 __all__ = [
     "AnnotatedBatchSampler",
     "AnnotationSet",
+    "Annotators",
     "CheckReport",
+    "Combination",
     "Decoy",
     "ExplanationDataset",
     "Item",

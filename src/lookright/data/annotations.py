@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookright.data.images import MAX_PIXELS, load_mask, load_signed_mask
+from lookright.data.images import MAX_PIXELS
+from lookright.data.masks import load_mask, load_signed_mask
 from lookright.data.shapes import Shape
 from lookright.errors import DataError
+from lookright.types import Task
 
 Area = NDArray[np.float32]
 Grid = NDArray[np.float32] | NDArray[np.uint8]
@@ -21,8 +23,15 @@ Grid = NDArray[np.float32] | NDArray[np.uint8]
 class Marks(ABC):
     """Where a person said that the evidence is, and where it must not be, for one image."""
 
-    covers_whole_image: ClassVar[bool] = False
-    """True for a grid that is laid over the image whatever its shape; others keep the image's aspect."""
+    @property
+    def covers_whole_image(self) -> bool:
+        """True for a grid that is laid over the image whatever its shape; others keep the image's aspect."""
+        return False
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of these marks alone; none where many images share one."""
+        return ()
 
     @abstractmethod
     def sides(self) -> tuple[Area, Area]:
@@ -50,23 +59,43 @@ class Marks(ABC):
 
 @dataclass(frozen=True)
 class MaskFiles(Marks):
-    """Plain mask files: black is unmarked."""
+    """Mask files of each side: black is unmarked. What is negative in a positive array is a negative mark."""
 
     positive: Path | None
     negative: Path | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """One or both files."""
+        return tuple(path for path in (self.positive, self.negative) if path)
+
     def sides(self) -> tuple[Area, Area]:
         """Read the files; a side without a file is empty."""
-        positive = load_mask(self.positive).astype(np.float32) if self.positive else None
-        negative = load_mask(self.negative).astype(np.float32) if self.negative else None
+        signed = load_mask(self.positive) if self.positive else None
+        negative = load_mask(self.negative) if self.negative else None
+        if negative is not None and negative.min() < 0:
+            raise DataError(
+                f"{self.negative}: values from {negative.min():g} in a file of negative marks; give their "
+                "strength there, from 0 to 1"
+            )
+        positive = None if signed is None else signed.clip(min=0)
+        if signed is not None and signed.min() < 0:
+            below = (-signed).clip(min=0)
+            below, negative = _both(below, negative, f"{self.positive} and {self.negative}")
+            negative = np.maximum(below, negative)
         return _both(positive, negative, f"{self.positive} and {self.negative}")
 
 
 @dataclass(frozen=True)
 class SignedMask(Marks):
-    """One grey file: 0 is negative, 128 unmarked, 255 positive."""
+    """One grey file: 0 is negative, 128 unmarked, 255 positive; or an array in [-1, 1]."""
 
     path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file."""
+        return (self.path,)
 
     def sides(self) -> tuple[Area, Area]:
         """Read the file and part it at 128."""
@@ -76,7 +105,7 @@ class SignedMask(Marks):
 
 @dataclass(frozen=True)
 class Shapes(Marks):
-    """Polygons, boxes and run-length masks on a canvas of a stated size.
+    """Polygons, boxes, scribbles, points and run-length masks on a canvas of a stated size.
 
     Example:
         >>> from lookright.data.shapes import Box
@@ -114,12 +143,15 @@ class Shapes(Marks):
 class Matrix(Marks):
     """Grids of numbers laid over the whole image, whatever its shape: RES's own files."""
 
-    covers_whole_image = True
-
     positive: Grid | None
     """(H, W) in [0, 1]"""
     negative: Grid | None = None
     source: str = "matrix"
+
+    @property
+    def covers_whole_image(self) -> bool:
+        """A matrix fits every image."""
+        return True
 
     def sides(self) -> tuple[Area, Area]:
         """The grids as given; a side without one is empty."""
@@ -161,12 +193,23 @@ class Item:
     """path below the data folder, with forward slashes: the `file` of split.csv"""
     path: Path
     label: int
-    """index into `AnnotationSet.classes`"""
+    """index into `AnnotationSet.classes`; -1 where the task is not single-label"""
     split: str
     group: str | None = None
-    """the `group` of split.csv, for per-group accuracy"""
+    """the `group` of split.csv or labels.csv, for per-group accuracy"""
     marks: Marks | None = None
-    """None: nobody has annotated this image"""
+    """None: nobody has annotated this image, or its marks are in `marks_by_class`"""
+    labels: tuple[int, ...] = ()
+    """multi-label: every class that the image shows, ascending"""
+    value: float | None = None
+    """regression: the number to predict"""
+    marks_by_class: Mapping[int, Marks] = field(default_factory=dict, hash=False)
+    """multi-label: the marks of each annotated class"""
+
+    @property
+    def annotated(self) -> bool:
+        """Whether a person has annotated this image at all."""
+        return self.marks is not None or bool(self.marks_by_class)
 
 
 @dataclass(frozen=True)
@@ -189,9 +232,10 @@ class AnnotationSet:
 
     root: Path
     classes: tuple[str, ...]
-    """class names in the order of their labels"""
+    """class names in the order of their labels; none where a number is predicted"""
     items: tuple[Item, ...]
     problems: tuple[Problem, ...] = ()
+    task: Task = Task.SINGLE_LABEL
 
     @property
     def splits(self) -> tuple[str, ...]:

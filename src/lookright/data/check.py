@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from lookright.config import DataConfig
 from lookright.data.align import fit_marks
-from lookright.data.annotations import Area, Item, MaskFiles, Problem, SignedMask
-from lookright.data.images import Picture, load_signed_mask, open_picture
+from lookright.data.annotations import Area, Item, MaskFiles, Problem
+from lookright.data.images import Picture, open_picture
+from lookright.data.masks import load_signed_mask
 from lookright.data.readers import scan
 from lookright.errors import DataError
 
@@ -102,7 +103,7 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
         try:
             sides = _sides(item, picture, problems)
         except DataError as error:
-            problems.append(_from_error(error, *_annotation_files(item), item.path))
+            problems.append(_from_error(error, *(item.marks.files if item.marks else ()), item.path))
             continue
         for name, side in sides.items():
             share = float((side > 0).mean())
@@ -151,7 +152,7 @@ def _sides(item: Item, picture: Picture, problems: list[Problem]) -> dict[str, A
     """
     if item.marks is None:
         return {}
-    files = _annotation_files(item)
+    files = item.marks.files
 
     def note(what: str, remedy: str) -> None:
         problem = (
@@ -182,7 +183,7 @@ def _sides(item: Item, picture: Picture, problems: list[Problem]) -> dict[str, A
                 "grey values 0, 128 and 255",
                 "if these are negative, unmarked and positive, move it to signed/",
             )
-        elif side.all():
+        elif (side == 1).all():
             note(
                 f"full: every pixel is {name}",
                 "mark only what matters; see that black and white are not swapped",
@@ -196,13 +197,6 @@ def _looks_signed(mask: Path) -> bool:
     except DataError:  # a coloured mask
         return False
     return {0.0, 1.0} <= values <= {-1.0, 0.0, 1.0}
-
-
-def _annotation_files(item: Item) -> tuple[Path, ...]:
-    """The files of these marks alone; none where many images share one."""
-    if isinstance(item.marks, MaskFiles):
-        return tuple(path for path in (item.marks.positive, item.marks.negative) if path)
-    return (item.marks.path,) if isinstance(item.marks, SignedMask) else ()
 
 
 def _from_error(error: Exception, path: Path, *others: Path) -> Problem:

@@ -1,4 +1,4 @@
-"""Opening photos and mask files as people have them: every mode, rotated, animated, damaged, huge."""
+"""Opening photos as people have them: every mode, rotated, animated, damaged, huge."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ MAX_PIXELS = 89_478_485
 """Largest photo or mask that is decoded: Pillow's own mark for a decompression bomb."""
 
 _ORIENTATION_TAG = 0x0112
-_HALF = 127
 # Pillow looks at the bytes, not at the name: without this list a .jpg could start Ghostscript.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
@@ -70,9 +69,9 @@ def load_image(path: Path) -> Image.Image:
 
 def open_picture(path: Path) -> Picture:
     """Open a photo as `load_image` does, and keep what the file said of itself (see `Picture`)."""
-    stored, frames = _decode(path)
-    orientation = _orientation(stored)
-    rgb = np.asarray(_to_rgb(stored, path))
+    stored, frames = decode(path)
+    orientation = exif_orientation(stored)
+    rgb = np.asarray(to_rgb(stored, path))
     return Picture(
         image=Image.fromarray(np.ascontiguousarray(turn(rgb, orientation))),
         stored_size=stored.size,
@@ -80,51 +79,6 @@ def open_picture(path: Path) -> Picture:
         frames=frames,
         mode=stored.mode,
     )
-
-
-def load_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a plain mask file: black is unmarked, everything else is marked.
-
-    Where the file has an alpha channel that varies, opaque is marked and colours do not count. In a JPEG,
-    which smears edges, a pixel counts from half brightness on.
-
-    Returns:
-        (H, W) bool
-
-    Raises:
-        DataError: as `load_image`
-    """
-    image, _ = _decode(path)
-    if image.has_transparency_data:
-        pixels = np.asarray(image.convert("RGBA"))
-        alpha = pixels[..., 3]
-        marked = alpha > 0 if alpha.min() < 255 else pixels[..., :3].any(axis=-1)
-    elif image.mode in ("1", "L", "I", "F") or image.mode.startswith("I;16"):
-        marked = np.asarray(image) > (_HALF if image.format == "JPEG" else 0)
-    else:
-        marked = np.asarray(image.convert("RGB")).max(axis=-1) > (_HALF if image.format == "JPEG" else 0)
-    return np.ascontiguousarray(turn(np.asarray(marked, dtype=bool), _orientation(image)))
-
-
-def load_signed_mask(path: Path) -> NDArray[np.float32]:
-    """Read a signed mask file: 0 is negative, 128 (or 127) unmarked, 255 positive, linear between.
-
-    Returns:
-        (H, W) float32 in [-1, 1]
-
-    Raises:
-        DataError: as `load_image`, or if the file has colours, which have no order.
-    """
-    image, _ = _decode(path)
-    grey = np.asarray(_to_rgb(image, path)).astype(np.int16)
-    if (grey != grey[..., :1]).any():
-        raise DataError(
-            f"{path}: a signed mask has to be grey (0 negative, 128 unmarked, 255 positive), got colours; "
-            "save it as an 8-bit greyscale PNG"
-        )
-    value = grey[..., 0]
-    signed = np.where(value == _HALF, 0, (value - 128) / 127).clip(-1, 1).astype(np.float32)
-    return np.ascontiguousarray(turn(signed, _orientation(image)))
 
 
 def turn(pixels: NDArray[_Pixel], orientation: int) -> NDArray[_Pixel]:
@@ -148,7 +102,8 @@ def turn(pixels: NDArray[_Pixel], orientation: int) -> NDArray[_Pixel]:
     return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
+    """EXIF orientation of a file, 1 (upright) to 8."""
     try:
         orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF data is no reason to refuse the pixels
@@ -156,8 +111,12 @@ def _orientation(image: Image.Image) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
-def _decode(path: Path) -> tuple[Image.Image, int]:
-    """The first frame as stored, fully decoded, and the number of frames."""
+def decode(path: Path) -> tuple[Image.Image, int]:
+    """The first frame as stored, fully decoded, and the number of frames.
+
+    Raises:
+        DataError: as `load_image`
+    """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
@@ -190,9 +149,11 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
     return image, frames
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """Convert any mode to 8-bit RGB; transparent pixels are laid over white."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_to_8_bit(np.asarray(image), path)).convert("RGB")
+        eight = (to_unit(np.asarray(image), path) * 255).round().astype(np.uint8)
+        return Image.fromarray(eight).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
@@ -200,16 +161,24 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _to_8_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
-    """Deep greyscale to 8 bits by the range that the type of file implies, not by what this image holds."""
-    floats = values.astype(np.float64)
-    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
-        return (floats / 257).round().astype(np.uint8)
-    low, high = float(floats.min()), float(floats.max())
+def to_unit(values: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+    """Greyscale to [0, 1] by the range that the type of file implies, not by what this image holds.
+
+    Args:
+        values: (H, W), bool, 8 or 16 bits, or deeper: then 1, 255 or 65535 is white, whichever holds them
+        path: for the message
+
+    Raises:
+        DataError: values below 0, above 65535, or NaN
+    """
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "b" or (kind == "u" and size <= 2):
+        white = 1 if kind == "b" else 255 if size == 1 else 65535
+        return values.astype(np.float32) / np.float32(white)
+    low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 65535):  # also true of NaN
         raise DataError(
             f"{path}: values from {low:g} to {high:g} in a {values.dtype} image; save it with 8 or 16 bits"
         )
-    is_share = values.dtype.kind == "f" and high <= 1
-    scale = 255.0 if is_share else 1.0 if high <= 255 else 1 / 257
-    return (floats * scale).round().astype(np.uint8)
+    white = 1 if kind == "f" and high <= 1 else 255 if high <= 255 else 65535
+    return values.astype(np.float32) / np.float32(white)

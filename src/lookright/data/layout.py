@@ -12,6 +12,7 @@ from lookright.errors import ConfigError, DataError
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 )
+ARRAY_SUFFIX = ".npy"
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -24,7 +25,7 @@ SPLIT_NAMES = {
 }
 """What folders and rows call the three usual splits, in lower case."""
 
-_NOT_CLASSES = frozenset({"masks", "negatives", "signed", "annotations", "attention_label"})
+_NOT_CLASSES = frozenset({"masks", "negatives", "signed", "annotators", "annotations", "attention_label"})
 _LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
 
 

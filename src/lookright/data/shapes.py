@@ -13,6 +13,11 @@ from pycocotools import mask as coco_mask
 
 from lookright.errors import DataError
 
+POINT_RADIUS = 0.03
+"""Radius of the disc that a point stands for, as a share of the image's longer side."""
+LINE_WIDTH = 0.03
+"""Width of a line where its file states none, as a share of the image's longer side."""
+
 
 class Shape(ABC):
     """One marked area, in pixels of the size that it was drawn at; (0, 0) is the upper left corner."""
@@ -66,6 +71,53 @@ class Box(Shape):
             max(0, math.ceil(edge - 0.5)) for edge in (self.left, self.top, self.right, self.bottom)
         )
         canvas[top:bottom, left:right] = True
+
+
+@dataclass(frozen=True)
+class Scribble(Shape):
+    """A line of a width with round ends; of one point: a disc. It covers pixels whose centre lies within.
+
+    However thin, it covers the pixel in which each of its points lies.
+
+    Example:
+        >>> canvas = np.zeros((3, 6), dtype=bool)
+        >>> Scribble(((1.5, 1.5), (4.5, 1.5)), width=1).fill(canvas)
+        >>> Scribble(((0, 0),), width=0.1).fill(canvas)
+        >>> canvas.astype(int).tolist()
+        [[1, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
+    """
+
+    points: tuple[tuple[float, float], ...]
+    """(x, y) of at least one point"""
+    width: float
+    """across the line, or the disc's diameter"""
+
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels within half the width of the line."""
+        radius = self.width / 2
+        ends = self.points[1:] or self.points
+        for start, end in zip(self.points, ends, strict=False):
+            _fill_segment(canvas, start, end, radius)
+        height, width = canvas.shape
+        for x, y in self.points:
+            if 0 <= x < width and 0 <= y < height:
+                canvas[math.floor(y), math.floor(x)] = True
+
+
+def _fill_segment(
+    canvas: NDArray[np.bool_], start: tuple[float, float], end: tuple[float, float], radius: float
+) -> None:
+    (x0, y0), (x1, y1) = start, end
+    left, top = (max(0, math.floor(min(pair) - radius)) for pair in ((x0, x1), (y0, y1)))
+    right, bottom = (max(0, math.ceil(max(pair) + radius)) for pair in ((x0, x1), (y0, y1)))
+    window = canvas[top:bottom, left:right]  # NumPy cuts it at the far edges
+    y = np.arange(window.shape[0])[:, None] + top + 0.5
+    x = np.arange(window.shape[1])[None] + left + 0.5
+    along_x, along_y = x1 - x0, y1 - y0
+    length2 = along_x**2 + along_y**2
+    nearest = ((x - x0) * along_x + (y - y0) * along_y) / (length2 or 1.0)
+    nearest = nearest.clip(0, 1)
+    window |= (x - x0 - nearest * along_x) ** 2 + (y - y0 - nearest * along_y) ** 2 <= radius**2
 
 
 @dataclass(frozen=True)
@@ -126,14 +178,36 @@ def polygon(points: Iterable[Sequence[float]], height: int, width: int) -> Polyg
         Traceback (most recent call last):
         lookright.errors.DataError: a polygon of 2 points; it needs at least 3
     """
-    corners = tuple((_number(x), _number(y)) for x, y in points)
+    corners = _corners(points, height, width)
     if len(corners) < 3:
         raise DataError(f"a polygon of {len(corners)} points; it needs at least 3")
-    for x, y in corners:
-        # Rasterising costs memory by the length of the outline, so far-off corners are not harmless.
-        if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
-            raise DataError(f"the corner ({x:g}, {y:g}) lies far outside the image of {width} x {height}")
     return Polygon(corners)
+
+
+def scribble(points: Iterable[Sequence[float]], thickness: object, height: int, width: int) -> Scribble:
+    """A line, or a point, out of numbers that a file holds.
+
+    Args:
+        points: (x, y) of each
+        thickness: of the line in pixels; the diameter of a point
+        height: of the image
+        width: of the image
+
+    Raises:
+        DataError: no point, no thickness, or a coordinate that is no number or far outside the image.
+
+    Example:
+        >>> scribble([[1, 1], [3, 1]], 0, 4, 4)
+        Traceback (most recent call last):
+        lookright.errors.DataError: a line or point of width 0; give pixels above 0
+    """
+    corners = _corners(points, height, width)
+    if not corners:
+        raise DataError("a line without points")
+    across = number(thickness)
+    if across <= 0:
+        raise DataError(f"a line or point of width {across:g}; give pixels above 0")
+    return Scribble(corners, across)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Box:
@@ -142,13 +216,27 @@ def box(left: float, top: float, right: float, bottom: float) -> Box:
     Raises:
         DataError: a side that is no number, or no area.
     """
-    rectangle = Box(_number(left), _number(top), _number(right), _number(bottom))
+    rectangle = Box(number(left), number(top), number(right), number(bottom))
     if not (rectangle.left < rectangle.right and rectangle.top < rectangle.bottom):
         raise DataError(f"a box without area: left {left}, top {top}, right {right}, bottom {bottom}")
     return rectangle
 
 
-def _number(value: object) -> float:
+def _corners(points: Iterable[Sequence[float]], height: int, width: int) -> tuple[tuple[float, float], ...]:
+    corners = tuple((number(x), number(y)) for x, y in points)
+    for x, y in corners:
+        # Rasterising costs memory by the length of the outline, so far-off corners are not harmless.
+        if not (-width <= x <= 2 * width and -height <= y <= 2 * height):
+            raise DataError(f"the corner ({x:g}, {y:g}) lies far outside the image of {width} x {height}")
+    return corners
+
+
+def number(value: object) -> float:
+    """A finite number that a file holds.
+
+    Raises:
+        DataError: it is none.
+    """
     try:
         number = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):

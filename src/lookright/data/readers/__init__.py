@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from lookright.config import DataConfig, Format
 from lookright.data.annotations import AnnotationSet, Marks, Problem
 from lookright.data.layout import Photos, find_photos
+from lookright.data.readers.annotators import annotator_places, read_annotators
 from lookright.data.readers.coco import read_coco
 from lookright.data.readers.folders import read_folders
 from lookright.data.readers.labelme import read_labelme
@@ -64,10 +66,17 @@ def scan(config: DataConfig) -> AnnotationSet:
     """
     photos = find_photos(config.data)
     classes, items, problems = label_photos(photos)
-    marks, more = READERS[config.format](photos, config)
+    marks, more = read_marks(photos, config)
     return AnnotationSet(
         root=photos.root,
         classes=classes,
         items=tuple(replace(item, marks=marks.get(item.id)) for item in items),
         problems=(*problems, *more),
     )
+
+
+def read_marks(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
+    """Read the marks in `config.format`, of one annotator or of several (`annotators/`)."""
+    read = partial(READERS[config.format], photos)
+    places = annotator_places(config, photos.root)
+    return read_annotators(read, places, config) if places else read(config)

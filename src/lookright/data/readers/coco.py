@@ -1,4 +1,4 @@
-"""COCO instances json: polygons, run-length masks, and boxes where there is no segmentation."""
+"""COCO json: polygons, run-length masks, and keypoints or boxes where there is no segmentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photo, Photos
 from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
-from lookright.data.shapes import RunLengths, Shape, box, polygon
+from lookright.data.shapes import POINT_RADIUS, RunLengths, Shape, box, polygon, scribble
 from lookright.errors import DataError
 
 _IDS = ("id", "image_id", "category_id")
@@ -20,6 +20,9 @@ def read_coco(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
     """Read COCO instances: `annotations/*.json` or `config.annotations`.
 
     The format: https://cocodataset.org/#format-data
+
+    An annotation without segmentation is the discs of its labelled keypoints (`POINT_RADIUS` of the longer
+    side), and without these its box.
 
     Images are found by `file_name`. An image is annotated if at least one annotation of a wanted category
     belongs to it: a file that lists an image without any says nothing of it.
@@ -123,6 +126,12 @@ def _shapes(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:
         return [RunLengths.from_counts(segmentation["counts"], height, width)]
     if segmentation:
         return [polygon(zip(ring[::2], ring[1::2], strict=True), height, width) for ring in segmentation]
+    keypoints = annotation.get("keypoints") or []
+    triples = zip(keypoints[::3], keypoints[1::3], keypoints[2::3], strict=True)
+    points = [(x, y) for x, y, visibility in triples if visibility > 0]  # 0: not labelled
+    if points:
+        diameter = 2 * POINT_RADIUS * max(height, width)
+        return [scribble([point], diameter, height, width) for point in points]
     left, top, box_width, box_height = map(float, annotation["bbox"])
     return [box(left, top, left + box_width, top + box_height)]
 

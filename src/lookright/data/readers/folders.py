@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, MaskFiles, Problem, SignedMask
-from lookright.data.layout import IMAGE_SUFFIXES, Photos, list_files
+from lookright.data.layout import ARRAY_SUFFIX, IMAGE_SUFFIXES, Photos, list_files
 from lookright.errors import DataError
 
-POSITIVE, NEGATIVE, SIGNED = "masks", "negatives", "signed"
+POSITIVE, NEGATIVE, SIGNED = KINDS = "masks", "negatives", "signed"
 
 
 def read_folders(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
@@ -35,7 +35,7 @@ def read_folders(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
     files: dict[str, dict[str, Path]] = defaultdict(dict)  # photo id -> kind -> file
     problems: list[Problem] = []
     for kind, folder in kinds.items():
-        for file in list_files(folder, IMAGE_SUFFIXES):
+        for file in list_files(folder, IMAGE_SUFFIXES | {ARRAY_SUFFIX}):
             name = file.relative_to(folder).with_suffix("").as_posix()
             found = photos.find(name)
             if not found:

@@ -1,4 +1,4 @@
-"""LabelMe json files: polygons, rectangles, circles and masks, one file per image."""
+"""LabelMe json files: polygons, rectangles, circles, masks, lines and points, one file per image."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.images import MAX_PIXELS
 from lookright.data.layout import Photos
 from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
-from lookright.data.shapes import RunLengths, Shape, box, polygon
+from lookright.data.shapes import (
+    LINE_WIDTH,
+    POINT_RADIUS,
+    RunLengths,
+    Shape,
+    box,
+    number,
+    polygon,
+    scribble,
+)
 from lookright.errors import DataError
-
-_CIRCLE_CORNERS = 64
 
 
 def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
@@ -28,8 +35,10 @@ def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
 
     The format: https://github.com/wkentaro/labelme
 
-    Shapes of type polygon, rectangle, oriented_rectangle, circle and mask are areas; points and lines are
-    not and are left out. An image is annotated if its file holds at least one shape of a wanted label.
+    Polygon, rectangle, oriented_rectangle, circle and mask are areas. A line or linestrip is a scribble,
+    `width` pixels wide if the shape has this key (labelme keeps it), else `LINE_WIDTH` of the longer side. A
+    point, and each of points, is a disc: of `radius` pixels, else `POINT_RADIUS` of the longer side. An image
+    is annotated if its file holds at least one shape of a wanted label.
 
     Raises:
         DataError: there is no json file.
@@ -75,36 +84,38 @@ def _read_shapes(
         return None, [Problem(file, what, "write the size of the image in pixels there", fatal=True)]
     sides: dict[int, list[Shape]] = {1: [], -1: []}
     problems = []
-    for number, shape in enumerate(content["shapes"], start=1):
+    for position, shape in enumerate(content["shapes"], start=1):
         try:
             sign = categories.sign(str(shape.get("label")))
             if sign:
-                sides[sign].append(_shape(shape, height, width))
+                sides[sign] += _shapes(shape, height, width)
         except (DataError, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            what = f"shape {number}: {error}"
-            problems.append(Problem(file, what, "it is left out: draw it again as a polygon, or delete it"))
+            what = f"shape {position}: {error}"
+            problems.append(Problem(file, what, "it is left out: draw it again, or delete it"))
     if not sides[1] and not sides[-1]:
         return None, problems
     return Shapes(height, width, tuple(sides[1]), tuple(sides[-1]), f"{file} ({photo_id})"), problems
 
 
-def _shape(shape: dict[str, Any], height: int, width: int) -> Shape:
+def _shapes(shape: dict[str, Any], height: int, width: int) -> list[Shape]:
     kind = shape.get("shape_type") or "polygon"
     points = shape["points"]
     if kind in ("polygon", "oriented_rectangle"):
-        return polygon(points, height, width)
+        return [polygon(points, height, width)]
+    if kind in ("line", "linestrip"):
+        return [scribble(points, shape.get("width") or LINE_WIDTH * max(height, width), height, width)]
+    if kind in ("point", "points"):
+        radius = number(shape.get("radius") or POINT_RADIUS * max(height, width))
+        return [scribble([point], 2 * radius, height, width) for point in points]
     if kind not in ("rectangle", "circle", "mask"):
-        raise DataError(f"a shape of type {kind!r} covers no area")
+        raise DataError(f"a shape of type {kind!r}, which is not known")
     (x0, y0), (x1, y1) = points
     if kind == "circle":  # centre, and a point on the edge
-        radius = math.hypot(x1 - x0, y1 - y0)
-        angles = (2 * math.pi * corner / _CIRCLE_CORNERS for corner in range(_CIRCLE_CORNERS))
-        return polygon(
-            [(x0 + radius * math.cos(a), y0 + radius * math.sin(a)) for a in angles], height, width
-        )
+        return [scribble([(x0, y0)], 2 * math.hypot(x1 - x0, y1 - y0), height, width)]
     if kind == "rectangle":
-        return box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-    return RunLengths.from_mask(_paste(shape["mask"], round(min(x0, x1)), round(min(y0, y1)), height, width))
+        return [box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))]
+    pasted = _paste(shape["mask"], round(min(x0, x1)), round(min(y0, y1)), height, width)
+    return [RunLengths.from_mask(pasted)]
 
 
 def _paste(encoded: str, left: int, top: int, height: int, width: int) -> np.ndarray[Any, np.dtype[np.bool_]]:

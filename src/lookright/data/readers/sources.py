@@ -12,6 +12,9 @@ from lookright.data.annotations import Problem
 from lookright.data.layout import Photo, Photos, list_files
 from lookright.errors import DataError
 
+NO_CATEGORY = "there is no category "
+"""How the problem of a category that was asked for and is not there begins."""
+
 
 def annotation_files(
     config: DataConfig, photos: Photos, suffix: str, usual: tuple[str, ...]
@@ -116,7 +119,7 @@ class Categories:
         """Categories that were asked for and are not there, or are asked for on both sides."""
         there = ", ".join(sorted(present)) or "none"
         problems = [
-            Problem(source, f"there is no category {name!r}", f"those there are: {there}", fatal=True)
+            Problem(source, f"{NO_CATEGORY}{name!r}", f"those there are: {there}", fatal=True)
             for name in sorted((self.positive | self.negative) - present)
         ]
         problems += [
