@@ -11,7 +11,10 @@ import pytest
 import lookright
 
 SOURCE = Path(lookright.__file__).parent
-CONTRACT = ("errors", "types", "config", "normalize", "resize", "files")
+CONTRACT = (
+    *("errors", "types", "config", "normalize", "precision", "resize", "files"),
+    *("plugins", "specification"),
+)
 RANKS = (
     CONTRACT,
     ("data", "models", "losses", "metrics"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ import torchvision
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
-from lookright.models.layers import find_head, trace
 from lookright.models.small_cnn import SmallCNN
+from lookright.models.trace import find_head, trace
 from lookright.models.weights import BUNDLED_BACKBONE, bundled_weights, load_backbone, load_state
+from lookright.plugins import MissingModuleError, load, make
 
 TORCHVISION = "torchvision:"
 SMALL_CNN = "small_cnn"
@@ -162,36 +161,12 @@ def _torchvision(backbone: str, num_classes: int) -> nn.Module:
 
 
 def _own(path: str, num_classes: int) -> nn.Module:
-    """Import and call the user's function; modules in the current folder are found too."""
-    module_name, _, function_name = path.rpartition(":" if ":" in path else ".")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.append(here)
+    """Import and call the user's function."""
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ConfigError(f"backbone: importing '{module_name}' failed: {error}") from error
-        raise unknown_backbone(path, f"there is no module '{error.name}' to import it from") from error
-    except Exception as error:
-        raise ConfigError(
-            f"backbone: importing '{module_name}' failed: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
-    function: Callable[..., Any] | None = getattr(module, function_name, None)
-    if function is None:
-        near = difflib.get_close_matches(function_name, dir(module), n=3)
-        hint = f"; close: {', '.join(near)}" if near else ""
-        raise ConfigError(f"backbone: module '{module_name}' has no '{function_name}'{hint}")
-    try:
-        network = function(num_classes=num_classes)
-    except Exception as error:
-        raise ConfigError(
-            f"backbone: {path}(num_classes={num_classes}) failed: {type(error).__name__}: {error}"
-        ) from error
+        function = load("backbone", path)
+    except MissingModuleError as error:  # more often a misspelt name with a dot than a module
+        raise unknown_backbone(path, error.reason) from error
+    network = make("backbone", function, {}, name=path, given={"num_classes": num_classes})
     if not isinstance(network, nn.Module):
         raise ConfigError(f"backbone: {path} must return an nn.Module, got {type(network).__name__}")
     return network
