@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 Format = Literal["folders", "coco", "voc", "labelme", "res"]
-Method = Literal["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
 ImputerName = Literal["s1", "s2", "d1", "d2"]
 TrainScope = Literal["all", "last-stage", "head"]
 BestRule = Literal["performance", "reasonability", "both", "last"]
@@ -42,6 +41,9 @@ class DataConfig:
     image_size: int = option(
         224, "images are resized to a square of this many pixels (not cropped: no mark is lost)"
     )
+    combine: Literal["mean", "majority", "agreement"] = option(
+        "majority", "several annotators: graded mean, majority, or majority weighed by agreement"
+    )
     annotated_per_class: int | None = option(
         None, "use the annotations of N training images per class, chosen by --seed (default: all)"
     )
@@ -54,9 +56,26 @@ class TrainConfig(DataConfig):
 
     out: Path | None = option(None, "run folder to write; it must not exist yet")
 
-    method: Method = option("res-g", "how explanations are supervised ('lookright methods' explains each)")
+    method: str = option(
+        "res-g",
+        "how explanations are supervised: a name ('lookright methods'), module.MyLoss of your own, or a sum "
+        "such as 'res-g + 0.3*energy'",
+    )
+    explainer: str = option(
+        "grad-cam", "what explains: a name ('lookright methods'), or module.MyCAM of your own"
+    )
+    explain: Literal["label", "predicted"] = option("label", "the class whose explanation is supervised")
+    score: Literal["auto", "logit", "contrast", "runner-up", "log-probability"] = option(
+        "auto", "what of that class is explained (auto: as the method says, mostly the logit)"
+    )
     imputer: ImputerName = option("s1", "res-l: the learned imputer that completes annotations")
-    explanation_weight: float = option(1.0, "weight of the explanation loss beside the cross-entropy")
+    explanation_weight: float = option(1.0, "weight of the explanation loss beside the prediction loss")
+    weighting: Literal["auto", "fixed", "gradient"] = option(
+        "auto", "the weight is a factor (fixed) or a ratio of gradient norms (auto: as the method says)"
+    )
+    explanation_warmup: float = option(
+        0.0, "share of the steps in which the explanation loss comes in, from 0 to its weight"
+    )
     slack: float = option(0.1, "res: tolerance for inaccurate boundaries; 0 switches it off")
     threshold: float | None = option(
         None, "res: a fixed threshold on the explanation (default: the adaptive one)"

@@ -2,13 +2,12 @@
 
 import warnings
 from collections.abc import Callable
-from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
-from lookright.config import Method, TrainConfig
+from lookright.config import TrainConfig
 from lookright.engine.guard import Reach, check_reach
 from lookright.engine.processes import make_fabric
 from lookright.engine.setup import set_up
@@ -17,7 +16,7 @@ from lookright.errors import ConfigError, LookrightWarning
 
 
 @pytest.mark.parametrize("scope", ["all", "last-stage", "head"])
-@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("method", ["baseline", "gradia", "haics", "res-g", "res-l", "evidence"])
 def test_silent_when_all_is_well(method: str, scope: str, options: Callable[..., TrainConfig]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -66,7 +66,7 @@ def test_an_option_that_an_older_version_did_not_know_has_its_default() -> None:
         ("epochs: 2.5", "epochs: 2.5"),
         ("epochs: true", "epochs: True"),
         ("flip: 1", "flip: 1"),
-        ("method: res", "method: 'res'"),
+        ("best: never", "best: 'never'"),
         ("lr: fast", "lr: 'fast'"),
         ("data: 3", "data: 3"),
         ("patience: soon", "patience: 'soon'"),

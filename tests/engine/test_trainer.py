@@ -35,7 +35,7 @@ def test_what_a_row_says_adds_up(options: Callable[..., TrainConfig]) -> None:
     folder = train(options(method="evidence", overlap=0.5, explanation_weight=0.5, epochs=3))
     for epoch, row in enumerate(log(folder)):
         assert row["epoch"] == str(epoch)
-        parts = number(row["cross_entropy"]) + number(row["explanation_loss"])
+        parts = number(row["prediction_loss"]) + number(row["explanation_loss"])
         assert number(row["loss"]) == pytest.approx(parts, abs=1e-5)
         assert 0 <= number(row["train_accuracy"]) <= 1
         assert 0 <= number(row["val_iou"]) <= 1
@@ -123,7 +123,7 @@ def test_bf16_computes_in_bf16_and_loses_in_float32(
         handle = self.network.head.register_forward_hook(lambda *given: seen.append(given[2].dtype))
         step = forward(self, batch)
         handle.remove()
-        seen.extend(value.dtype for value in (step.total, step.cross_entropy, step.explanation_loss))
+        seen.extend(value.dtype for value in (step.total, step.prediction_loss, step.explanation_loss))
         return step
 
     exact = train(options(out=tmp_path / "32", method="res-l", train=scope))

@@ -29,7 +29,7 @@ UNITS = {
 def prepared(config: TrainConfig, **kwargs: int) -> tuple[Setup, FrozenTrunk]:
     setup = set_up(config)
     trunk = FrozenTrunk(
-        setup.classifier.network, setup.explainer.layer_name, image_size=config.image_size, **kwargs
+        setup.classifier.network, setup.explainer.layer_names, image_size=config.image_size, **kwargs
     )
     return setup, trunk
 
@@ -230,7 +230,7 @@ class TwoWays(nn.Module):
 def test_a_frozen_part_that_runs_twice_is_not_cached() -> None:
     network = TwoWays()
     network.trunk.requires_grad_(False)
-    assert frozen_units(network, "last", image_size=16) == []
+    assert frozen_units(network, ["last"], image_size=16) == []
 
 
 class Beside(TwoWays):
@@ -263,7 +263,7 @@ def test_what_the_features_do_not_reproduce_is_not_cached(
     for part in (network.last, network.head):
         part.requires_grad_(True)
     setup = set_up(options())
-    trunk = FrozenTrunk(network, "last", image_size=32)
+    trunk = FrozenTrunk(network, ["last"], image_size=32)
     assert trunk.units
     assert trunk.fill([setup.train], "cpu") is cached
     assert bool(trunk.features) is cached

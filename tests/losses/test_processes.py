@@ -79,7 +79,7 @@ def batch(start: int, stop: int) -> Batch:
 def outcome(module: nn.Module, own: SupervisedModel, part: Batch) -> Outcome:
     step = module(part)
     step.total.backward()
-    values = {"total": step.total.detach(), "cross-entropy": step.cross_entropy.detach()} | step.facts
+    values = {"total": step.total.detach(), "cross-entropy": step.prediction_loss.detach()} | step.facts
     if step.explanation_loss is not None:
         values["explanation loss"] = step.explanation_loss.detach()
     return values | {f"gradient of {name}": p.grad for name, p in own.named_parameters()}

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader
 from lookright.bench.timing import Measurements, synchronize, take_turns, timed
 from lookright.data import ExplanationDataset, Item, MaskFiles, collate
 from lookright.engine.inference import infer
-from lookright.engine.modes import evaluating
 from lookright.explainers import GradCAM
 from lookright.models import create
+from lookright.models.modes import evaluating
 
 
 def write_photos(folder: Path, *, count: int, image_size: int) -> tuple[Item, ...]:

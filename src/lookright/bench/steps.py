@@ -103,16 +103,15 @@ def published_loss(subject: Subject) -> Tensor:
 
 def _map_of_one(subject: Subject, i: int) -> Tensor:
     explainer = subject.explainer
-    with capture(explainer.layer, explainer.layer_name) as captured:
+    layer = explainer.layer
+    with capture({layer.name: layer.module}) as captured:
         logits: Tensor = subject.network(subject.batch.image[i : i + 1])
-    activation = captured.activation
-    if activation is None:
-        raise ValueError(f"subject: the target layer '{explainer.layer_name}' did not run")
+    activation = captured[layer.name]
     activation.retain_grad()
     torch.autograd.backward(logits[0, subject.batch.label[i]], retain_graph=True)
     gradient = activation.grad
     if gradient is None:
-        raise ValueError(f"subject: the logits do not depend on '{explainer.layer_name}'")
+        raise ValueError(f"subject: the logits do not depend on '{layer.name}'")
     weight = explainer.weight(activation.detach(), gradient)
     return (weight * activation).sum(dim=1, keepdim=True)
 

@@ -11,11 +11,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.engine.modes import evaluating
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import NonFiniteError
-from lookright.explainers import CAM
+from lookright.explainers import Explainer
 from lookright.metrics import localization
+from lookright.models.modes import evaluating
 from lookright.types import Normalization, Request, Target
 
 PREDICTED = Request(target=Target.PREDICTED, normalization=Normalization.NONE)
@@ -40,7 +40,7 @@ class Inference:
 
 
 def infer(
-    explainer: CAM,
+    explainer: Explainer,
     dataset: ExplanationDataset,
     *,
     batch_size: int = 32,

@@ -125,7 +125,7 @@ class Journal:
             "mean": list(setup.classifier.mean),
             "std": list(setup.classifier.std),
             "weights": setup.classifier.weights,
-            "target_layer": setup.explainer.layer_name,
+            "target_layer": next(iter(setup.explainer.layer_names), None),
             "trained_weights": len(setup.scope.trained),
             "frozen_weights": len(setup.scope.frozen),
             "status": status,

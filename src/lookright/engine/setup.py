@@ -8,23 +8,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset, choose_subsets, read_annotations
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
-from lookright.explainers import GradCAM
-from lookright.losses import Objective, build_objective
+from lookright.explainers import Explainer, explain, explainers_for, make_explainer
+from lookright.losses import Objective, build_objective, parse_method
 from lookright.models import (
     Classifier,
     Scope,
     apply_scope,
     create,
-    find_target_layer,
+    find_stages,
     load_exactly,
     read_weights,
 )
+from lookright.models.modes import evaluating
+from lookright.types import Request, Target
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Setup:
     train: ExplanationDataset
     val: ExplanationDataset | None
     classifier: Classifier
-    explainer: GradCAM
+    explainer: Explainer
     scope: Scope
     objective: Objective
     freeze_batchnorm: bool
@@ -49,7 +52,7 @@ class TrainedRun:
     config: TrainConfig
     classes: tuple[str, ...]
     classifier: Classifier
-    explainer: GradCAM
+    explainer: Explainer
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -59,6 +62,7 @@ def set_up(config: TrainConfig) -> Setup:
         ConfigError, DataError, CheckpointError: what is wrong, and what to do.
     """
     check_options(config)
+    parse_method(config)
     annotation_set = choose_subsets(
         read_data(config),
         seed=config.seed,
@@ -75,12 +79,18 @@ def set_up(config: TrainConfig) -> Setup:
     if config.start:
         start_from(classifier, config.start, annotation_set.classes)
         classifier = replace(classifier, weights=f"{config.start}: all, head included")
-    layer = find_target_layer(classifier.network, image_size=config.image_size, name=config.target_layer)
-    explainer = GradCAM(
-        classifier.network, layer.name, second_order=config.second_order, image_size=config.image_size
+    explainer = make_explainer(
+        config.explainer,
+        classifier.network,
+        config.target_layer,
+        second_order=config.second_order,
+        image_size=config.image_size,
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
-    objective = build_objective(config, layer.stride)
+    objective = build_objective(
+        config, _stride(explainer), find_stages(classifier.network, image_size=config.image_size)
+    )
+    _try_out(objective, explainer)
     train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
     if objective.terms and not any(train.annotated):
         raise ConfigError(
@@ -103,6 +113,28 @@ def set_up(config: TrainConfig) -> Setup:
         )
     freeze_batchnorm = config.batchnorm == "frozen" or (config.batchnorm == "auto" and bool(scope.frozen))
     return Setup(annotation_set, train, val, classifier, explainer, scope, objective, freeze_batchnorm)
+
+
+def _stride(explainer: Explainer) -> int:
+    """Pixels per cell of the explanation: explain a blank image and see."""
+    with evaluating(explainer.network), torch.no_grad():
+        explanation = explainer(_blank(explainer), None, Request(target=Target.PREDICTED)).explanation
+    return max(1, round(explainer.image_size / explanation.shape[-2]))
+
+
+def _try_out(objective: Objective, explainer: Explainer) -> None:
+    """Explain a blank image for every loss: an explainer that does not fit is said before training."""
+    image = _blank(explainer)
+    label = torch.zeros(1, dtype=torch.int64, device=image.device)
+    region = torch.zeros_like(image[:, :1], dtype=torch.bool)
+    with evaluating(explainer.network), torch.no_grad():
+        answering = explainers_for(objective.requests, explainer)
+        explain(explainer.network, image, label, answering, region=region)
+
+
+def _blank(explainer: Explainer) -> Tensor:
+    like = next(explainer.network.parameters(), torch.zeros(()))
+    return torch.zeros(1, 3, explainer.image_size, explainer.image_size, device=like.device)
 
 
 def read_data(config: DataConfig) -> AnnotationSet:
@@ -146,13 +178,14 @@ def check_options(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < (0 if name == "annotated_per_class" else 1):
             wrong.append(f"{name}: got {value}, need a positive number")
-    for name in ("explanation_weight", "overlap", "weight_decay", "workers", "seed"):
+    for name in ("explanation_weight", "regularizer", "overlap", "weight_decay", "workers", "seed"):
         if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
             wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
     if not 0 < config.lr < math.inf:
         wrong.append(f"lr: got {config.lr}, need more than 0")
-    if not 0 <= config.warmup <= 1:
-        wrong.append(f"warmup: got {config.warmup}, need a share in [0, 1]")
+    for name in ("warmup", "explanation_warmup"):
+        if not 0 <= getattr(config, name) <= 1:
+            wrong.append(f"{name}: got {getattr(config, name)}, need a share in [0, 1]")
     if config.method == "res-l" and config.stop_gradient and not config.regularizer and config.devices > 1:
         wrong.append(
             "stop_gradient: needs --regularizer with several devices: the imputer learns from it alone"
@@ -215,5 +248,7 @@ def open_run(path: Path) -> TrainedRun:
     )
     load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
     classifier.network.eval()
-    explainer = GradCAM(classifier.network, facts["target_layer"], image_size=config.image_size)
+    explainer = make_explainer(
+        config.explainer, classifier.network, facts["target_layer"], image_size=config.image_size
+    )
     return TrainedRun(folder, config, classes, classifier, explainer)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from lookright.engine.guard import Reach, check_reach
 from lookright.engine.trunk import FrozenTrunk
-from lookright.explainers import CAM
+from lookright.engine.weighting import GradientRatio
+from lookright.explainers import Explainer, explain, explainers_for
 from lookright.losses import Objective
 from lookright.types import Batch, Explained
 
@@ -20,8 +22,8 @@ class Step(NamedTuple):
     logits: Tensor
     """(B, K)"""
     total: Tensor
-    """scalar: cross_entropy + explanation_loss"""
-    cross_entropy: Tensor
+    """scalar: prediction_loss + explanation_loss"""
+    prediction_loss: Tensor
     """scalar"""
     explanation_loss: Tensor | None
     """scalar; None where nothing is supervised"""
@@ -37,13 +39,18 @@ class SupervisedModel(nn.Module):
 
     Args:
         network: image -> logits
-        explainer: explains `network`; None where the objective supervises nothing
-        objective: cross-entropy and explanation losses
+        explainer: explains `network`; None where the objective supervises nothing. Losses that are defined
+            on an explainer of their own get that one.
+        objective: prediction loss and explanation losses
         trunk: features of the frozen part, where they are cached
 
     Attributes:
         guarded: whether a forward pass also finds out what the explanation loss reaches
         reach: what it found
+        ratio: sets the scale of the balanced terms of the objective while it is open
+
+    Raises:
+        ConfigError: a loss is defined on an explainer that does not fit the network.
 
     Example:
         >>> import torch
@@ -60,7 +67,7 @@ class SupervisedModel(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        explainer: CAM | None,
+        explainer: Explainer | None,
         objective: Objective,
         trunk: FrozenTrunk | None = None,
     ) -> None:
@@ -69,17 +76,27 @@ class SupervisedModel(nn.Module):
         self.network = network
         self.explainer = explainer
         self.objective = objective
+        self.explainers = {} if explainer is None else explainers_for(objective.requests, explainer)
+        self.ratio = GradientRatio(objective)
         self.guarded = False
         self.reach: Reach | None = None
 
     def forward(self, batch: Batch) -> Step:
         """Run the network once and compute the objective."""
-        requests = self.objective.requests
         with self.trunk.serving(batch) if self.trunk else nullcontext():
-            if requests and self.explainer is not None:
-                explained = self.explainer(batch.image, batch.label, *requests)
+            if self.explainers:
+                explained = explain(
+                    self.network,
+                    batch.image,
+                    batch.label,
+                    self.explainers,
+                    rows=batch.rows,
+                    region=_region(batch) if self._explains_regions else None,
+                )
             else:
                 explained = Explained(self.network(batch.image), {})
+        if self.ratio.is_open:
+            self.ratio.measure(self.objective(batch, explained), self.network)
         result = self.objective(batch, explained)
         if self.guarded and result.explanation_loss is not None:
             # In here: what leaves a module that Fabric wraps is for `fabric.backward` alone.
@@ -87,7 +104,20 @@ class SupervisedModel(nn.Module):
         return Step(
             explained.logits.detach(),
             result.total,
-            result.cross_entropy,
+            result.prediction_loss,
             result.explanation_loss,
             result.facts,
         )
+
+    @property
+    def _explains_regions(self) -> bool:
+        return any(explainer.needs.region for explainer in self.explainers.values())
+
+
+def _region(batch: Batch) -> Tensor:
+    """Where the evidence must not be, (B, 1, H, W) bool: what any annotation of the image marks negative."""
+    negative = batch.annotation < 0
+    if batch.rows is None:
+        return negative
+    union = torch.zeros(len(batch.image), *negative.shape[1:], device=negative.device)
+    return union.index_add(0, batch.rows.image, negative.float()) > 0

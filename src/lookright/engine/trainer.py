@@ -85,12 +85,9 @@ class Trainer:
 
     def __init__(self, fabric: Fabric, config: TrainConfig, setup: Setup, command: str) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
-        self.trunk = FrozenTrunk(
-            setup.classifier.network, setup.explainer.layer_name, image_size=config.image_size
-        )
-        self.supervised = SupervisedModel(
-            setup.classifier.network, setup.explainer, setup.objective, self.trunk
-        )
+        network = setup.classifier.network
+        self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
+        self.trunk = self.supervised.trunk = self._make_trunk() if config.cache_features else None
         trained = [p for p in self.supervised.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(trained, lr=config.lr, weight_decay=config.weight_decay)
@@ -111,9 +108,10 @@ class Trainer:
         config = self.config
         if config.resume and self.journal.restore():
             self.supervised.guarded = False  # what the guard had to say was said before the stop
+            self.supervised.ratio.close()
         if self._is_main:
             self.journal.write_facts("running")
-        if config.cache_features:
+        if self.trunk is not None:
             datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
             self.trunk.fill(datasets, self.fabric.device)
         board = (
@@ -145,6 +143,14 @@ class Trainer:
         bar.close()
         self.stop("finished")
 
+    def _make_trunk(self) -> FrozenTrunk | None:
+        """Features of the frozen part can be kept where no explanation looks below them."""
+        explainers = {self.setup.explainer, *self.supervised.explainers.values()}
+        if any(explainer.needs.whole_network for explainer in explainers):
+            return None
+        layers = sorted({name for explainer in explainers for name in explainer.layer_names})
+        return FrozenTrunk(self.setup.classifier.network, layers, image_size=self.config.image_size)
+
     def stop(self, status: str) -> None:
         """Write how the run ended."""
         if self._is_main:
@@ -167,11 +173,14 @@ class Trainer:
         sums: dict[str, float] = {}
         rate = 0.0
         for i, batches in enumerate(self._groups()):
-            rate = self._set_rate(epoch * self.steps_per_epoch + i)
+            step = epoch * self.steps_per_epoch + i
+            rate = self._set_rate(step)
+            self._set_ramp(step)
             self.optimizer.zero_grad()
             for name, value in self._accumulate(batches, epoch).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.optimizer.step()
+        self.supervised.ratio.close()
         self._check_weights(epoch)
         row: Row = {"epoch": epoch, "lr": rate}
         images, correct = (self._global_count(torch.tensor(sums.pop(n))) for n in ("images", "correct"))
@@ -197,12 +206,12 @@ class Trainer:
         """Forward and backward over micro-batches, weighed so that the means are those of all of them."""
         images = [self._global_count(torch.tensor(len(batch.label))) for batch in batches]
         annotated = [self._global_count(batch.annotated.sum()) for batch in batches]
-        sums = {"loss": 0.0, "cross_entropy": 0.0, "images": 0.0, "correct": 0.0}
+        sums = {"loss": 0.0, "prediction_loss": 0.0, "images": 0.0, "correct": 0.0}
         for i, cpu_batch in enumerate(batches):
             batch: Batch = self.fabric.to_device(cpu_batch)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
                 step: Step = self.model(batch)
-                loss = step.cross_entropy * (images[i] / sum(images))
+                loss = step.prediction_loss * (images[i] / sum(images))
                 if step.explanation_loss is not None:
                     self._guard()
                     share = annotated[i] / max(1.0, sum(annotated))
@@ -212,7 +221,7 @@ class Trainer:
                 self._check_finite(loss, step, batch, epoch)
                 self.fabric.backward(loss)
             sums["loss"] += float(loss.detach())
-            sums["cross_entropy"] += float(step.cross_entropy.detach()) * images[i] / sum(images)
+            sums["prediction_loss"] += float(step.prediction_loss.detach()) * images[i] / sum(images)
             sums["images"] += len(batch.label)
             sums["correct"] += float((step.logits.argmax(dim=1) == batch.label).sum())
             for name, fact in step.facts.items():
@@ -235,6 +244,11 @@ class Trainer:
             group["lr"] = rate
         return rate
 
+    def _set_ramp(self, step: int) -> None:
+        """Let the explanation loss come in over the first share of the steps."""
+        warmup = self.config.explanation_warmup * self.config.epochs * self.steps_per_epoch
+        self.setup.objective.ramp = min(1.0, step / warmup) if warmup else 1.0
+
     def _guard(self) -> None:
         """Once, on the first step that says something: does the explanation loss reach the weights?"""
         reach = self.supervised.reach
@@ -252,8 +266,8 @@ class Trainer:
             return
         if not bool(torch.isfinite(step.logits).all()):
             cause = "the network's outputs are not finite"
-        elif not bool(torch.isfinite(step.cross_entropy)):
-            cause = "the cross-entropy is not finite"
+        elif not bool(torch.isfinite(step.prediction_loss)):
+            cause = "the prediction loss is not finite"
         else:
             cause = "the explanation loss is not finite"
         shown = ", ".join(batch.id[:4]) + (", ..." if len(batch.id) > 4 else "")

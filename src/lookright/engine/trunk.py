@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.engine.modes import evaluating
 from lookright.models import trace
+from lookright.models.modes import evaluating
 from lookright.types import Batch, Sample
 
 log = logging.getLogger("lookright")
@@ -39,16 +39,21 @@ class FrozenTrunk:
 
     Args:
         network: with part of it frozen (see `lookright.models.apply_scope`)
-        target_layer: name of the layer to explain, which has to run
+        layers: names of the layers that explainers look at, which have to run
         image_size: H and W
         limit_bytes: how much memory the features may take
     """
 
     def __init__(
-        self, network: nn.Module, target_layer: str, *, image_size: int, limit_bytes: int = 2 << 30
+        self,
+        network: nn.Module,
+        layers: Sequence[str] = (),
+        *,
+        image_size: int,
+        limit_bytes: int = 2 << 30,
     ) -> None:
         self.network = network
-        self.units = frozen_units(network, target_layer, image_size=image_size)
+        self.units = frozen_units(network, layers, image_size=image_size)
         self.limit_bytes = limit_bytes
         self.features: dict[Key, Tensor] = {}
 
@@ -143,22 +148,22 @@ class FrozenTrunk:
         return torch.allclose(served, self.network(image), rtol=1e-3, atol=1e-4)
 
 
-def frozen_units(network: nn.Module, target_layer: str, *, image_size: int) -> list[str]:
+def frozen_units(network: nn.Module, layers: Sequence[str] = (), *, image_size: int) -> list[str]:
     """Find the frozen modules that run before anything that learns, outermost ones, in order.
 
-    None of them lies above the target layer or holds it inside: that layer has to run. If it is itself
-    frozen, it is the last.
+    None of them lies above one of the layers that are looked at or holds it inside: those have to run. If
+    the lowest of these is itself frozen, it is the last.
 
     Args:
         network: with part of it frozen
-        target_layer: name of the layer to explain
+        layers: names of the layers that explainers look at
         image_size: H and W
 
     Example:
         >>> layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(72, 2)]
         >>> network = nn.Sequential(*layers)
         >>> _ = network[:2].requires_grad_(False)
-        >>> frozen_units(network, "2", image_size=10)
+        >>> frozen_units(network, ["2"], image_size=10)
         ['0']
     """
     executions = trace(network, image_size).executions
@@ -170,7 +175,7 @@ def frozen_units(network: nn.Module, target_layer: str, *, image_size: int) -> l
         for name, module in network.named_modules()
         if name in position and any(p.requires_grad for p in module.parameters(recurse=False))
     ]
-    end = min([*learning, position[target_layer] + 1])
+    end = min([*learning, *(position[layer] + 1 for layer in layers)], default=len(executions))
 
     def search(prefix: str, module: nn.Module) -> Iterator[str]:
         for child_name, child in module.named_children():
@@ -179,7 +184,8 @@ def frozen_units(network: nn.Module, target_layer: str, *, image_size: int) -> l
             if not parameters:
                 continue
             frozen = not any(p.requires_grad for p in parameters)
-            if frozen and name in position and not target_layer.startswith(name + "."):
+            holds = any(layer.startswith(name + ".") for layer in layers)
+            if frozen and name in position and not holds:
                 yield name
             else:
                 yield from search(name, child)

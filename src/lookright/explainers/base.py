@@ -3,33 +3,122 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
-from lookright.explainers.capture import capture
-from lookright.explainers.score import explained_score
-from lookright.models.layers import find_target_layer
-from lookright.normalize import normalize
-from lookright.types import Explained, Request, Score, Target
+from lookright.explainers.explain import explain
+from lookright.explainers.seen import Needs, Seen
+from lookright.models.layers import TargetLayer, find_target_layer
+from lookright.types import Explained, Request, Rows
+
+Order = Literal["first", "second"]
 
 
-class CAM(ABC):
-    r"""A class activation map: a weighted sum of the channels of the target layer's activation A.
+class Explainer(ABC):
+    """A rule that turns one forward pass, and the gradient of a score, into an explanation.
 
-        M = sum_k w_k A_k
-
-    A method of this family is a subclass with one method, `weight`. One forward pass gives the logits and
-    the map; the only extra work is a backward pass from the score to the target layer.
+    A subclass states in `needs` where it looks (layers, the image, the attention) and gives the explanation
+    in `explain`. Running the network, watching it, differentiating the score once for all explainers and
+    leaving nothing behind is done for it. The CAM family is shorter still: see `CAM`.
 
     Args:
         network: any classifier, image (B, 3, H, W) -> logits (B, K)
-        target_layer: a module of the network or its name; found by itself if None
-        second_order: whether the weights w stay part of the graph, so that a loss on the map also reaches
-            the weights of the layers above the target layer. True is the mathematics; False is what the
-            published RES, GRADIA and HAICS do: there the loss falls but those layers never learn of it.
-        image_size: size of the images, used to find the target layer
+        target_layer: a module of the network or its name, for explainers that look at one
+        second_order: whether gradients of the score stay part of the graph, so that a loss on the
+            explanation also reaches the weights that they come from. True is the mathematics; False is what
+            the published RES, GRADIA and HAICS do: there the loss falls but the layers above the target
+            layer never learn of it.
+        image_size: size of the images, used to find layers
+
+    Example:
+        >>> import torch
+        >>> class Brightness(Explainer):  # a complete explainer, though a silly one
+        ...     needs = Needs(gradient=False)
+        ...     def explain(self, seen):
+        ...         return seen.image.mean(dim=1, keepdim=True)
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> Brightness(network)(torch.ones(1, 3, 2, 2), torch.tensor([0])).explanation.shape
+        torch.Size([1, 1, 2, 2])
+    """
+
+    paper: ClassVar[str] = ""
+    """where it comes from"""
+    order: ClassVar[Order] = "second"
+    """order of the derivatives of the network that a loss on this explanation takes, where `second_order`"""
+    cost: ClassVar[str] = ""
+    """what it costs beside the forward pass"""
+
+    needs: Needs = Needs()
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target_layer: nn.Module | str | None = None,
+        *,
+        second_order: bool = True,
+        image_size: int = 224,
+    ) -> None:
+        self.network = network
+        self.second_order = second_order
+        self.image_size = image_size
+
+    @abstractmethod
+    def explain(self, seen: Seen) -> Tensor:
+        """Give the explanation of one score, unscaled; runs with autocast off.
+
+        Args:
+            seen: the forward pass, and the gradients at the sites of `needs`
+
+        Returns:
+            (B, C, h, w); C = 1 but for attributions to the channels of an image or a layer
+        """
+
+    def reduce(self, explanation: Tensor) -> Tensor:
+        """Make one map of an explanation with channels: their sum, unless overridden.
+
+        Args:
+            explanation: (B, C, h, w)
+
+        Returns:
+            (B, 1, h, w)
+        """
+        return explanation if explanation.shape[1] == 1 else explanation.sum(dim=1, keepdim=True)
+
+    def __call__(
+        self,
+        image: Tensor,
+        label: Tensor | None = None,
+        *requests: Request,
+        rows: Rows | None = None,
+        region: Tensor | None = None,
+    ) -> Explained:
+        """Run the network once; explain what is requested (by default the label's min-max map).
+
+        Under `torch.no_grad()` the explanations come without a graph.
+
+        Args:
+            image: (B, 3, H, W)
+            label: (B,) int64; needed where a request's target is the label
+            requests: which explanations; those of one score share its backward pass
+            rows: image and class of each explanation, where images have several annotated classes
+            region: (B, 1, H, W) bool, for explainers of a part of the image
+
+        Returns:
+            logits (B, K) and explanations (B, 1, h, w) float32, by request
+        """
+        wanted = dict.fromkeys(requests or (Request(),), self)
+        return explain(self.network, image, label, wanted, rows=rows, region=region)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the layers that it looks at."""
+        return tuple(layer.name for layer in self.needs.layers)
+
+
+class LayerExplainer(Explainer):
+    """An explainer that looks at one layer of the network, the target layer, found by itself if not named.
 
     Raises:
         ConfigError: the target layer is not there, gives no map, or does not lead to the logits.
@@ -43,16 +132,30 @@ class CAM(ABC):
         second_order: bool = True,
         image_size: int = 224,
     ) -> None:
-        self.network = network
-        self.second_order = second_order
-        if isinstance(target_layer, nn.Module):
-            names = [name for name, module in network.named_modules() if module is target_layer]
-            if not names:
-                raise ConfigError("target_layer: this module is not part of the network")
-            self.layer_name, self.layer = names[0], target_layer
-        else:
-            found = find_target_layer(network, image_size=image_size, name=target_layer)
-            self.layer_name, self.layer = found.name, found.module
+        super().__init__(network, second_order=second_order, image_size=image_size)
+        self.layer = resolve_layer(network, target_layer, image_size)
+        self.needs = Needs(layers=(self.layer,))
+
+
+class CAM(LayerExplainer):
+    r"""A class activation map: a weighted sum of the channels of the target layer's activation A.
+
+        M = sum_k w_k A_k
+
+    A method of this family is a subclass with one method, `weight`. The only work beside the forward pass is
+    a backward pass from the score to the target layer.
+
+    Example:
+        >>> import torch
+        >>> class MyCAM(CAM):  # a complete method: Grad-CAM with positive gradients alone
+        ...     def weight(self, activation, gradient):
+        ...         return gradient.relu().mean(dim=(2, 3), keepdim=True)
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+        >>> MyCAM(network, "0", image_size=8)(torch.rand(1, 3, 8, 8), torch.tensor([0])).explanation.shape
+        torch.Size([1, 1, 6, 6])
+    """
+
+    cost = "backward pass to the target layer"
 
     @abstractmethod
     def weight(self, activation: Tensor, gradient: Tensor) -> Tensor:
@@ -66,51 +169,21 @@ class CAM(ABC):
             w, broadcastable to (B, C, h, w)
         """
 
-    def __call__(self, image: Tensor, label: Tensor | None = None, *requests: Request) -> Explained:
-        """Run the network once; explain what is requested (by default the label's min-max map).
+    def explain(self, seen: Seen) -> Tensor:
+        """Sum the weighed channels, (B, 1, h, w)."""
+        activation, gradient = seen.at(self.layer)
+        return (self.weight(activation, gradient) * activation).sum(dim=1, keepdim=True)
 
-        Under `torch.no_grad()` the explanations come without a graph, and only the part of the network
-        above the target layer is differentiated.
 
-        Args:
-            image: (B, 3, H, W)
-            label: (B,) int64; needed where a request's target is the label
-            requests: which explanations; those of one score share its backward pass
+def resolve_layer(network: nn.Module, target_layer: nn.Module | str | None, image_size: int) -> TargetLayer:
+    """Find the target layer by its module, by its name, or by itself if None.
 
-        Returns:
-            logits (B, K) and explanations (B, 1, h, w) float32, by request
-        """
-        if torch.is_inference_mode_enabled():
-            raise ConfigError(
-                "an explanation needs gradients: use torch.no_grad(), not torch.inference_mode()"
-            )
-        wanted = requests or (Request(),)
-        in_graph = torch.is_grad_enabled()
-        second_order = in_graph and self.second_order
-        with capture(self.layer, self.layer_name, second_order=second_order) as captured:
-            logits: Tensor = self.network(image)
-            if captured.activation is None:
-                raise ConfigError(
-                    f"target_layer: '{self.layer_name}' did not run in the forward pass; name another"
-                )
-            maps: dict[tuple[Target, Score], Tensor] = {}
-            for target, score in dict.fromkeys((r.target, r.score) for r in wanted):
-                scores = explained_score(logits, label, target, score)
-                maps[target, score] = self._map(scores, captured.activation, in_graph, second_order)
-        explanations = {r: normalize(maps[r.target, r.score], r.normalization) for r in wanted}
-        return Explained(logits if in_graph else logits.detach(), explanations)
-
-    def _map(self, scores: Tensor, activation: Tensor, in_graph: bool, second_order: bool) -> Tensor:
-        (gradient,) = torch.autograd.grad(
-            scores.sum(), activation, retain_graph=True, create_graph=second_order, allow_unused=True
-        )
-        if gradient is None:
-            raise ConfigError(
-                f"target_layer: the logits do not depend on '{self.layer_name}'; name another layer"
-            )
-        if not in_graph:
-            activation = activation.detach()
-        with torch.autocast(activation.device.type, enabled=False):
-            activation, gradient = activation.float(), gradient.float()
-            weight = self.weight(activation, gradient)
-            return (weight * activation).sum(dim=1, keepdim=True)
+    Raises:
+        ConfigError: the layer is not there, gives no map, or the module is not part of the network.
+    """
+    if not isinstance(target_layer, nn.Module):
+        return find_target_layer(network, image_size=image_size, name=target_layer)
+    names = [name for name, module in network.named_modules() if module is target_layer]
+    if not names:
+        raise ConfigError("target_layer: this module is not part of the network")
+    return find_target_layer(network, image_size=image_size, name=names[0])

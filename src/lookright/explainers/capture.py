@@ -1,10 +1,9 @@
-"""Getting at the activation of a layer during one forward pass, and leaving nothing behind."""
+"""Getting at what layers give during one forward pass, and leaving nothing behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,56 +13,54 @@ from lookright.errors import ConfigError
 from lookright.explainers.twice import twice_differentiable
 
 
-@dataclass
-class Captured:
-    """What the layer gave: filled when the forward pass runs through it."""
-
-    activation: Tensor | None = None
-    """(B, C, h, w)"""
-
-
 @contextmanager
-def capture(layer: nn.Module, name: str, *, second_order: bool = False) -> Iterator[Captured]:
-    """Record the output of `layer` while the context is open; the hook is gone afterwards, come what may.
+def capture(layers: Mapping[str, nn.Module], *, second_order: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Record the outputs of layers while the context is open; the hooks are gone afterwards, come what may.
 
-    The autograd graph starts at the layer at the latest: where gradients are off, or nothing below the
-    layer is trained, only the part of the network above it is recorded. That makes an explanation at
+    The autograd graph starts at the first of the layers at the latest: where gradients are off, or nothing
+    below it is trained, only the part of the network above it is recorded. That makes an explanation at
     inference cost next to nothing.
 
     Args:
-        layer: the target layer
-        name: how to call it in an error
-        second_order: make the part above the layer differentiable twice
+        layers: name -> module of the network; a module that runs twice is recorded the last time
+        second_order: make the part above the first layer differentiable twice
+
+    Yields:
+        name -> output, filled when the forward pass runs through the layer
 
     Raises:
-        ConfigError: the layer's output is not one (B, C, h, w) tensor.
+        ConfigError: a layer gives something else than one tensor.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
-        >>> with torch.no_grad(), capture(network[0], "0") as captured:
+        >>> with torch.no_grad(), capture({"0": network[0]}) as captured:
         ...     _ = network(torch.zeros(1, 3, 8, 8))
-        >>> captured.activation.shape
+        >>> captured["0"].shape
         torch.Size([1, 4, 6, 6])
     """
-    captured = Captured()
+    captured: dict[str, Tensor] = {}
 
-    def hook(module: nn.Module, args: Any, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ConfigError(
-                f"target_layer: '{name}' gives {got}, not a map (B, C, h, w); name a convolutional layer"
-            )
-        above.enter_context(torch.enable_grad())
-        if second_order:
-            above.enter_context(twice_differentiable())
-        activation = output if output.requires_grad else output.detach().requires_grad_()
-        captured.activation = activation
-        # What comes next may work in place (a ReLU, say): it gets a copy, the map keeps the original.
-        return activation.clone()
+    def recorder(name: str) -> Callable[..., Tensor]:
+        def hook(module: nn.Module, args: Any, output: Any) -> Tensor:
+            if not isinstance(output, Tensor):
+                raise ConfigError(
+                    f"target_layer: '{name}' gives a {type(output).__name__}, not one tensor; name another"
+                )
+            if not captured:
+                above.enter_context(torch.enable_grad())
+                if second_order:
+                    above.enter_context(twice_differentiable())
+            captured[name] = output if output.requires_grad else output.detach().requires_grad_()
+            # What comes next may work in place (a ReLU, say): it gets a copy, the map keeps the original.
+            return captured[name].clone()
 
-    handle = layer.register_forward_hook(hook)
+        return hook
+
+    handles = []
     try:
         with torch.set_grad_enabled(torch.is_grad_enabled()), ExitStack() as above:
+            handles += [module.register_forward_hook(recorder(name)) for name, module in layers.items()]
             yield captured
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

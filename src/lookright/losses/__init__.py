@@ -9,7 +9,7 @@ from lookright.losses.imputers import (
     deep_imputer,
     shallow_imputer,
 )
-from lookright.losses.methods import METHODS, MethodInfo, build_objective
+from lookright.losses.methods import METHODS, MethodInfo, build_objective, parse_method
 from lookright.losses.objective import Objective, ObjectiveResult, Term
 from lookright.losses.outside import Evidence, Outside
 from lookright.losses.overlap import SoftIoU
@@ -39,5 +39,6 @@ __all__ = [
     "adaptive_threshold",
     "build_objective",
     "deep_imputer",
+    "parse_method",
     "shallow_imputer",
 ]

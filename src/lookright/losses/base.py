@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lookright.errors import ConfigError
 from lookright.losses.reduce import global_mean
+from lookright.precision import full_precision
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Request
 
@@ -23,7 +24,7 @@ class LossInputs:
     """What a loss may look at, all float32."""
 
     explanation: Tensor
-    """(B, 1, h, w), as the loss requested it"""
+    """(B, C, h, w), as the loss requested it; C = 1 unless it requested channels"""
     annotation: Tensor
     """(B, 1, h, w) in [-1, 1], on the grid of the explanation; zero where not annotated"""
     annotated: Tensor
@@ -32,6 +33,10 @@ class LossInputs:
     """(B, 1, H, W) in [-1, 1], as it was given"""
     image: Tensor | None = None
     """(B, 3, H, W) as the network sees it"""
+    logits: Tensor | None = None
+    """(B, K)"""
+    label: Tensor | None = None
+    """(B,) int64, the class that the explanation is of"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class LossResult:
     """scalar"""
     facts: dict[str, Tensor] = field(default_factory=dict)
     """name -> scalar without gradient"""
+    prediction_weight: Tensor | None = None
+    """(B,) weights on the prediction loss of the images, without gradient; None: 1 for each"""
 
 
 class ExplanationLoss(nn.Module):
@@ -60,16 +67,26 @@ class ExplanationLoss(nn.Module):
         tensor(1.)
     """
 
-    request: ClassVar[Request] = Request()
-    """the explanation that the loss is defined on"""
     paper: ClassVar[str] = ""
     """where it comes from"""
     uses: ClassVar[str] = ""
     """the marks it can use"""
+    counts_unmarked: ClassVar[bool] = False
+    """whether its definition moves with cells that nobody marked"""
     pools: ClassVar[bool] = False
     """whether an image's contribution depends on the rest of the batch"""
+    differs: ClassVar[str] = ""
+    """what differs from the authors' code, and which option gives their variant"""
+    cost: ClassVar[str] = ""
+    """what it costs beside the explanation"""
 
+    request: Request = Request()
+    """the explanation that the loss is defined on"""
     resize: ResizeRule = ResizeRule.AREA
+    """how marks reach the grid of the explanation"""
+    magnitude_is_weight: bool = False
+    """for losses that compare with the marks cell by cell: whether the magnitude of a mark is its weight, its
+    value being the sign, rather than the value that the explanation shall have"""
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Give the loss of each image; override this one for a loss that does not pool.
@@ -96,9 +113,20 @@ class ExplanationLoss(nn.Module):
         annotation: Tensor,
         annotated: Tensor | None = None,
         image: Tensor | None = None,
+        *,
+        logits: Tensor | None = None,
+        label: Tensor | None = None,
     ) -> LossResult:
         """Check the inputs, bring the annotation to the grid, compute in float32."""
-        inputs = _checked(explanation, annotation, annotated, image)
+        if not self.request.channels and explanation.ndim == 4 and explanation.shape[1] != 1:
+            raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, 1, h, w)")
+        inputs = _checked(explanation, annotation, annotated)
+        inputs = replace(
+            inputs,
+            image=None if image is None else full_precision(image),
+            logits=None if logits is None else full_precision(logits),
+            label=label,
+        )
         with torch.autocast(explanation.device.type, enabled=False):
             on_grid = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
             return self.compute(replace(inputs, annotation=on_grid))
@@ -109,14 +137,19 @@ class ExplanationLoss(nn.Module):
         annotation: Tensor,
         annotated: Tensor | None = None,
         image: Tensor | None = None,
+        *,
+        logits: Tensor | None = None,
+        label: Tensor | None = None,
     ) -> Tensor:
         """Compute the loss.
 
         Args:
-            explanation: (B, 1, h, w), made for `self.request`
+            explanation: (B, C, h, w), made for `self.request`
             annotation: (B, 1, H, W) in [-1, 1] at any size: > 0 relevant, < 0 must not be used, 0 unmarked
             annotated: (B,) bool; which images have an annotation at all (default: all)
             image: (B, 3, H, W), for losses that look at it
+            logits: (B, K), likewise
+            label: (B,) int64, the class that the explanation is of, likewise
 
         Returns:
             scalar; an exact zero, still in the graph, where no image is annotated
@@ -124,18 +157,16 @@ class ExplanationLoss(nn.Module):
         Raises:
             ConfigError: shapes that do not fit together.
         """
-        return self.evaluate(explanation, annotation, annotated, image).value
+        return self.evaluate(explanation, annotation, annotated, image, logits=logits, label=label).value
 
 
 def _grid(explanation: Tensor) -> tuple[int, int]:
     return explanation.shape[-2], explanation.shape[-1]
 
 
-def _checked(
-    explanation: Tensor, annotation: Tensor, annotated: Tensor | None, image: Tensor | None
-) -> LossInputs:
-    if explanation.ndim != 4 or explanation.shape[1] != 1:
-        raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, 1, h, w)")
+def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) -> LossInputs:
+    if explanation.ndim != 4:
+        raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, C, h, w)")
     batch = explanation.shape[0]
     if annotation.ndim != 4 or annotation.shape[:2] != (batch, 1):
         raise ConfigError(
@@ -146,12 +177,7 @@ def _checked(
     if annotated.shape != (batch,):
         raise ConfigError(f"annotated: got shape {tuple(annotated.shape)}, need ({batch},) booleans")
     annotated = annotated.bool()
+    explanation = full_precision(explanation)
     # Whatever stands in the rows of unannotated images must not count.
-    full = annotation.float() * annotated[:, None, None, None]
-    return LossInputs(
-        explanation=explanation.float(),
-        annotation=full,
-        annotated=annotated,
-        full_annotation=full,
-        image=None if image is None else image.float(),
-    )
+    full = annotation.to(explanation.dtype) * annotated[:, None, None, None]
+    return LossInputs(explanation, full, annotated, full)

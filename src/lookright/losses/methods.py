@@ -2,137 +2,243 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from lookright.config import TrainConfig
+from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
-from lookright.losses.imputers import AsDrawn, GaussianImputer, Imputer, deep_imputer, shallow_imputer
+from lookright.losses.base import ExplanationLoss
+from lookright.losses.imputers import AsDrawn, GaussianImputer, deep_imputer, shallow_imputer
 from lookright.losses.objective import Objective, Term
 from lookright.losses.outside import Evidence, Outside
 from lookright.losses.overlap import SoftIoU
 from lookright.losses.pointwise import GRADIA, HAICS
 from lookright.losses.res import RES
+from lookright.plugins import check_kind, is_dotted, load, make
 from lookright.resize import ResizeRule
+from lookright.specification import Part, parse_sum
+from lookright.types import Score, Target, Task
 
-Recipe = Callable[[TrainConfig, int], list[Term]]
-"""(options, pixels per cell of the explanation) -> explanation losses with weights"""
+Options = Mapping[str, object]
+Weighting = Literal["fixed", "gradient"]
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a recipe may depend on beside its own options."""
+
+    config: TrainConfig
+    stride: int = 32
+    """pixels per cell of the explanation, for imputers that work on the image"""
+    layers: tuple[str, ...] = ()
+    """the stages of the network, lowest first, for losses on several layers"""
+    name: str = ""
+    """of the method, as the user wrote it, for messages"""
+
+
+Recipe = Callable[[MethodContext, Options], list[Term]]
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method as `lookright methods` shows it."""
+    """A method that has a name."""
 
     name: str
     summary: str
-    paper: str
-    uses: str
-    options: str
+    loss: type[ExplanationLoss] | None
+    """the loss that it is about; None where explanations are not supervised"""
     recipe: Recipe
+    flags: str = ""
+    """options of the command line that are its own"""
+    weighting: Weighting = "gradient"
+    """how the weight beside the prediction loss is set unless the user says otherwise: as it is, because the
+    paper's weight is independent of scale, or by the ratio of gradients"""
+    counterexamples: bool = False
+    """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
 
 
-def build_objective(config: TrainConfig, stride: int) -> Objective:
+def build_objective(
+    config: TrainConfig, stride: int, layers: tuple[str, ...] = (), *, task: Task = Task.SINGLE_LABEL
+) -> Objective:
     """Make the objective of a run.
 
     Args:
-        config: the options of the run
+        config: the options of the run; its `method` is a sum such as 'res-g + 0.3*energy', each part a name
+            of `METHODS` or a dotted path to a loss of your own, with options in parentheses
         stride: pixels per cell of the explanation, for imputers that work on the image
+        layers: the stages of the network, lowest first, for losses on several layers
+        task: what the network predicts
 
     Raises:
-        ConfigError: an unknown method, or an option out of its range.
+        ConfigError: an unknown method, a path that does not import, an option that is not there or out of
+            its range.
 
     Example:
-        >>> objective = build_objective(TrainConfig(method="res-g"), stride=32)
-        >>> [type(term.loss).__name__ for term in objective.terms]
-        ['RES']
+        >>> objective = build_objective(TrainConfig(method="res-g + 0.3*gradia"), stride=32)
+        >>> [(type(term.loss).__name__, term.weight) for term in objective.terms]
+        [('RES', 1.0), ('GRADIA', 0.3)]
     """
-    info = METHODS.get(config.method)
-    if info is None:
-        raise ConfigError(f"method: got '{config.method}', choose one of {', '.join(METHODS)}")
-    terms = [Term(term.loss, config.explanation_weight * term.weight) for term in info.recipe(config, stride)]
+    context = MethodContext(config, stride, layers)
+    terms = [term for part in parse_method(config) for term in _terms(part, context)]
     for term in terms:
         term.loss.resize = ResizeRule(config.resize)
-    return Objective(terms)
+        term.loss.magnitude_is_weight = config.combine == "agreement"
+        request = term.loss.request
+        if request.explainer is None:  # a loss that is defined on one quantity keeps it
+            request = replace(
+                request,
+                target=Target(config.explain),
+                score=request.score if config.score == "auto" else Score(config.score),
+            )
+        term.loss.request = request
+    return Objective(terms, task=task)
 
 
-def _baseline(config: TrainConfig, stride: int) -> list[Term]:
+def parse_method(config: TrainConfig) -> tuple[Part, ...]:
+    """Read the option `method`.
+
+    Raises:
+        ConfigError: it is no sum of names, or a name is unknown.
+    """
+    parts = parse_sum("method", config.method)
+    for part in parts:
+        if part.name not in METHODS and not is_dotted(part.name):
+            raise ConfigError(
+                f"method: got '{part.name}', choose one of {', '.join(METHODS)}, "
+                "or a loss of your own as module.Class"
+            )
+    return parts
+
+
+def _terms(part: Part, context: MethodContext) -> list[Term]:
+    info = METHODS.get(part.name)
+    if info is None:
+        kind = load("method", part.name)
+        check_kind("method", part.name, kind, ExplanationLoss)
+        terms, usual = [_term(part.name, kind, part.options)], "gradient"
+    else:
+        terms, usual = info.recipe(replace(context, name=part.name), part.options), info.weighting
+    weight = context.config.explanation_weight * part.weight
+    how = usual if context.config.weighting == "auto" else context.config.weighting
+    return [Term(term.loss, weight * term.weight, how == "gradient") for term in terms]
+
+
+def _term(name: str, kind: object, options: Options, weight: float = 1.0) -> Term:
+    loss = make("method", kind, options, name=name)
+    if not isinstance(loss, ExplanationLoss):
+        raise ConfigError(f"method: {name} gave a {type(loss).__name__}, not an ExplanationLoss")
+    return Term(loss, weight)
+
+
+def _nothing(context: MethodContext, options: Options) -> list[Term]:
+    make("method", lambda: None, options, name=context.name)  # it has none: say so
     return []
 
 
-def _gradia(config: TrainConfig, stride: int) -> list[Term]:
-    return [Term(GRADIA())]
+def _one(kind: Callable[..., ExplanationLoss]) -> Recipe:
+    """Make the recipe of a method that is one loss, with the loss's own options."""
+
+    def recipe(context: MethodContext, options: Options) -> list[Term]:
+        return [_term(context.name, kind, options)]
+
+    return recipe
 
 
-def _haics(config: TrainConfig, stride: int) -> list[Term]:
-    return [Term(HAICS())]
+def _res(
+    *,
+    slack: float = 0.1,
+    threshold: float | None = None,
+    impute: bool = True,
+    per_image: bool = False,
+) -> RES:
+    imputer = GaussianImputer() if impute else AsDrawn()
+    return RES(imputer, slack=slack, threshold=threshold, per_image=per_image)
 
 
-def _res_g(config: TrainConfig, stride: int) -> list[Term]:
-    return [Term(_res(config, GaussianImputer()))]
+def _res_g(context: MethodContext, options: Options) -> list[Term]:
+    flags = _flags(context.config, "slack", "threshold", "impute", "per_image")
+    return [_term(context.name, _res, flags | dict(options))]
 
 
-def _res_l(config: TrainConfig, stride: int) -> list[Term]:
-    make = shallow_imputer if config.imputer in ("s1", "s2") else deep_imputer
-    sees_image = config.imputer in ("s2", "d2")
-    return [Term(_res(config, make(stride, sees_image=sees_image, published_init=config.published_init)))]
+def _res_l(context: MethodContext, options: Options) -> list[Term]:
+    def res_l(
+        *,
+        imputer: ImputerName = "s1",
+        slack: float = 0.1,
+        threshold: float | None = None,
+        impute: bool = True,
+        per_image: bool = False,
+        regularizer: float = 0.0,
+        stop_gradient: bool = False,
+        published_init: bool = False,
+    ) -> RES:
+        learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
+        sees_image = imputer in ("s2", "d2")
+        return RES(
+            learned(context.stride, sees_image=sees_image, published_init=published_init)
+            if impute
+            else AsDrawn(),
+            slack=slack,
+            threshold=threshold,
+            regularizer=regularizer,
+            stop_gradient=stop_gradient,
+            per_image=per_image,
+        )
 
-
-def _res(config: TrainConfig, imputer: Imputer) -> RES:
-    return RES(
-        imputer if config.impute else AsDrawn(),
-        slack=config.slack,
-        threshold=config.threshold,
-        regularizer=config.regularizer,
-        stop_gradient=config.stop_gradient,
-        per_image=config.per_image,
+    flags = _flags(
+        context.config,
+        *("imputer", "slack", "threshold", "impute", "per_image"),
+        *("regularizer", "stop_gradient", "published_init"),
     )
+    return [_term(context.name, res_l, flags | dict(options))]
 
 
-def _evidence(config: TrainConfig, stride: int) -> list[Term]:
-    terms = [Term(Evidence(Outside(config.outside)))]
-    if config.overlap:
-        terms.append(Term(SoftIoU(), config.overlap))
+def _evidence(context: MethodContext, options: Options) -> list[Term]:
+    def evidence(*, outside: str = "complement") -> Evidence:
+        return Evidence(Outside(outside))
+
+    terms = [_term(context.name, evidence, _flags(context.config, "outside") | dict(options))]
+    if context.config.overlap:
+        terms.append(Term(SoftIoU(), context.config.overlap))
     return terms
+
+
+def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
+    return {name: getattr(config, name) for name in names}
 
 
 METHODS: dict[str, MethodInfo] = {
     info.name: info
     for info in (
+        MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo(
-            "baseline", "cross-entropy alone: explanations are not supervised", "-", "-", "-", _baseline
+            "gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA), "", "fixed"
         ),
-        MethodInfo(
-            "gradia",
-            "L1 distance between explanation and positive marks",
-            GRADIA.paper,
-            GRADIA.uses,
-            "-",
-            _gradia,
-        ),
-        MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS.paper, HAICS.uses, "-", _haics),
+        MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS), "", "fixed"),
         MethodInfo(
             "res-g",
             "slack, adaptive threshold, Gaussian imputer",
-            RES.paper,
-            RES.uses,
-            "--slack --threshold --impute --per-image",
+            RES,
             _res_g,
+            "--slack --threshold --impute --per-image",
+            "fixed",
         ),
         MethodInfo(
             "res-l",
             "slack, adaptive threshold, learned imputer (s1, s2, d1, d2)",
-            RES.paper,
-            RES.uses,
-            "as res-g, --imputer --regularizer --stop-gradient --published-init",
+            RES,
             _res_l,
+            "as res-g, --imputer --regularizer --stop-gradient --published-init",
+            "fixed",
         ),
         MethodInfo(
             "evidence",
             "squared evidence of the decision outside the annotation",
-            Evidence.paper,
-            Evidence.uses,
-            "--outside --overlap",
+            Evidence,
             _evidence,
+            "--outside --overlap",
+            "fixed",
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""The whole objective: cross-entropy plus weighted explanation losses."""
+"""The whole objective: the loss of the predictions plus weighted explanation losses."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss
-from lookright.losses.reduce import global_mean
-from lookright.types import Batch, Explained, Request
+from lookright.losses.base import ExplanationLoss, LossResult
+from lookright.losses.prediction import prediction_loss
+from lookright.losses.reduce import global_sum
+from lookright.precision import full_precision
+from lookright.types import Batch, Explained, Request, Rows, Task
 
 
 class Term(NamedTuple):
-    """An explanation loss and its weight beside the cross-entropy."""
+    """An explanation loss and its weight beside the prediction loss."""
 
     loss: ExplanationLoss
     weight: float = 1.0
+    balanced: bool = False
+    """whether `lookright.engine.weighting` scales it so that the weight is a ratio of gradients"""
 
 
 class ObjectiveResult(NamedTuple):
@@ -27,19 +30,26 @@ class ObjectiveResult(NamedTuple):
 
     total: Tensor
     """scalar: what is differentiated"""
-    cross_entropy: Tensor
-    """scalar"""
+    prediction_loss: Tensor
+    """scalar, as it is weighed in the total"""
     explanation_loss: Tensor | None
     """scalar: the weighted sum of the explanation losses; None if there are none"""
+    parts: tuple[Tensor, ...]
+    """scalars: the explanation losses as they are, before weights"""
     facts: dict[str, Tensor]
     """name -> scalar without gradient, for the log"""
 
 
 class Objective(nn.Module):
-    r"""Cross-entropy + sum_i weight_i * explanation_loss_i, each a mean over the global batch.
+    r"""Prediction loss + ramp * sum_i weight_i * scale_i * explanation_loss_i, means over the global batch.
+
+    The prediction loss is the cross-entropy, or what the task asks for (`prediction_loss`). A loss may weigh
+    the predictions of the images (GRADIA, CYBORG). `ramp` is 1 but during a warm-up, `scale_i` is 1 unless
+    weights are set by gradient ratio (`lookright.engine.weighting`).
 
     Args:
         terms: explanation losses with their weights; none is plain training
+        task: what the network predicts
 
     Raises:
         ConfigError: a negative weight.
@@ -51,20 +61,26 @@ class Objective(nn.Module):
         ['min-max']
     """
 
-    def __init__(self, terms: Sequence[Term] = ()) -> None:
+    scale: Tensor
+
+    def __init__(self, terms: Sequence[Term] = (), *, task: Task = Task.SINGLE_LABEL) -> None:
         super().__init__()
         for term in terms:
             if term.weight < 0:
                 raise ConfigError(f"explanation weight: got {term.weight}, need 0 or more")
         self.losses = nn.ModuleList(term.loss for term in terms)
         self.weights = [term.weight for term in terms]
+        self.balanced = [term.balanced for term in terms]
+        self.task = task
+        self.ramp = 1.0
+        self.register_buffer("scale", torch.ones(len(terms)))
 
     @property
     def terms(self) -> list[Term]:
         """The explanation losses with their weights."""
         return [
-            Term(loss, weight)
-            for loss, weight in zip(self.losses, self.weights, strict=True)
+            Term(loss, weight, balanced)
+            for loss, weight, balanced in zip(self.losses, self.weights, self.balanced, strict=True)
             if isinstance(loss, ExplanationLoss)
         ]
 
@@ -81,16 +97,42 @@ class Objective(nn.Module):
             explained: logits (B, K), and the explanations of `requests`
         """
         with torch.autocast(explained.logits.device.type, enabled=False):
-            per_image = F.cross_entropy(explained.logits.float(), batch.label, reduction="none")
-            cross_entropy = global_mean(per_image, torch.ones_like(batch.label, dtype=torch.bool))
-            if not self.weights:
-                return ObjectiveResult(cross_entropy, cross_entropy, None, {})
-            facts: dict[str, Tensor] = {}
-            weighted = []
-            for loss, weight in self.terms:
-                explanation = explained.explanations[loss.request]
-                result = loss.evaluate(explanation, batch.annotation, batch.annotated, batch.image)
-                weighted.append(weight * result.value)
-                facts |= result.facts
-            explanation_loss = torch.stack(weighted).sum()
-            return ObjectiveResult(cross_entropy + explanation_loss, cross_entropy, explanation_loss, facts)
+            per_image = prediction_loss(self.task, full_precision(explained.logits), batch.label)
+            results = [self._evaluate(term.loss, batch, explained) for term in self.terms]
+            if not results:
+                mean = _weighted_mean(per_image, torch.ones_like(per_image))
+                return ObjectiveResult(mean, mean, None, (), {})
+            prediction = _weighted_mean(per_image, _image_weights(results, per_image, batch.rows))
+            parts = tuple(result.value for result in results)
+            weights = self.scale * self.scale.new_tensor(self.weights) * self.ramp
+            explanation_loss = (torch.stack(parts) * weights).sum()
+            facts = {name: fact for result in results for name, fact in result.facts.items()}
+            return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
+
+    def _evaluate(self, loss: ExplanationLoss, batch: Batch, explained: Explained) -> LossResult:
+        image, logits, label = batch.image, explained.logits, batch.label
+        if batch.rows is not None:
+            image, logits, label = image[batch.rows.image], logits[batch.rows.image], batch.rows.label
+        explanation = explained.explanations[loss.request]
+        return loss.evaluate(
+            explanation, batch.annotation, batch.annotated, image, logits=logits, label=label
+        )
+
+
+def _image_weights(results: Sequence[LossResult], per_image: Tensor, rows: Rows | None) -> Tensor:
+    """The product over the losses of what each puts on an image: the mean over the rows of the image."""
+    weights = torch.ones_like(per_image)
+    for result in results:
+        if (weight := result.prediction_weight) is None:
+            continue
+        if rows is not None:
+            count = torch.zeros_like(per_image).index_add(0, rows.image, torch.ones_like(weight))
+            weight = torch.zeros_like(per_image).index_add(0, rows.image, weight) / count.clamp(min=1)
+        weights = weights * weight
+    return weights.detach()
+
+
+def _weighted_mean(per_image: Tensor, weights: Tensor) -> Tensor:
+    """Mean over the images of all processes; the weights are not normalised: they mean what they say."""
+    count = global_sum(per_image.new_tensor(float(len(per_image))))
+    return global_sum((per_image * weights).sum()) / count

@@ -29,6 +29,7 @@ class SoftIoU(ExplanationLoss):
     request = Request(score=Score.CONTRAST)
     paper = "soft Jaccard: Rahman & Wang, ISVC 2016"
     uses = "positive"
+    counts_unmarked = True
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """One minus soft IoU, (B,)."""

@@ -57,6 +57,7 @@ class RES(ExplanationLoss):
 
     paper = "RES: Gao et al., KDD 2022"
     uses = "positive, negative"
+    counts_unmarked = True
     pools = True
 
     def __init__(

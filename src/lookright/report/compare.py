@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookright.config import Method
 from lookright.errors import DataError
+from lookright.losses import METHODS
 from lookright.report.runs import ImageResult, Run
 
 BASELINE = "baseline"
@@ -97,7 +97,7 @@ class MethodRuns:
 
 
 def group_by_method(runs: Sequence[Run]) -> list[MethodRuns]:
-    """Group runs that differ in their seed alone; in the order of `lookright.config.Method`, baseline first.
+    """Group runs that differ in their seed alone; in the order of `lookright.losses.METHODS`, baseline first.
 
     Raises:
         DataError: two runs have the same options and the same seed; their spread would mean nothing.
@@ -106,7 +106,7 @@ def group_by_method(runs: Sequence[Run]) -> list[MethodRuns]:
     for run in runs:
         key = tuple((name, repr(value)) for name, value in run.options.items() if name not in _INCIDENTAL)
         groups.setdefault(key, []).append(run)
-    known = list(get_args(Method))
+    known = list(METHODS)
     labelled = []
     for group in groups.values():
         group.sort(key=lambda run: run.config.seed)
