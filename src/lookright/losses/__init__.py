@@ -1,6 +1,10 @@
 """Explanation losses: see `base.ExplanationLoss` for the contract, `methods.METHODS` for the table."""
 
+from lookright.losses.activation import TAP
 from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.bounds import R4, IBPEx
+from lookright.losses.decomposition import CDEP
+from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import (
     AsDrawn,
     GaussianImputer,
@@ -14,18 +18,28 @@ from lookright.losses.objective import Objective, ObjectiveResult, Term
 from lookright.losses.outside import Evidence, Outside
 from lookright.losses.overlap import SoftIoU
 from lookright.losses.pointwise import GRADIA, HAICS
+from lookright.losses.pyramid import Harmonization
+from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
 from lookright.losses.threshold import adaptive_threshold
 
 __all__ = [
+    "CDEP",
     "GRADIA",
     "HAICS",
     "METHODS",
+    "R4",
     "RES",
+    "RRR",
+    "TAP",
     "AsDrawn",
     "Evidence",
     "ExplanationLoss",
+    "GALSMatch",
+    "GALSSuppress",
     "GaussianImputer",
+    "Harmonization",
+    "IBPEx",
     "Imputer",
     "LearnedImputer",
     "LossInputs",
@@ -34,6 +48,7 @@ __all__ = [
     "Objective",
     "ObjectiveResult",
     "Outside",
+    "RobustViT",
     "SoftIoU",
     "Term",
     "adaptive_threshold",

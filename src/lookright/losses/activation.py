@@ -42,7 +42,7 @@ class TAP(ExplanationLoss):
     cost = "nothing: first order, no backward pass of its own"
     differs = (
         "the stages are found by resolution: a stem of its own resolution is one of them, and of a stage "
-        "that ends in pooling it is the map before; annotations come from people, not from a teacher network; "
+        "that ends in pooling it is the map before; annotations come from people, not from a teacher; "
         "published=true pools them as the authors' code does"
     )
     request = Request(explainer="activation", normalization=Normalization.NONE)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
+from lookright.losses.activation import TAP
 from lookright.losses.base import ExplanationLoss
+from lookright.losses.bounds import R4, IBPEx
+from lookright.losses.decomposition import CDEP
+from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import AsDrawn, GaussianImputer, deep_imputer, shallow_imputer
 from lookright.losses.objective import Objective, Term
 from lookright.losses.outside import Evidence, Outside
 from lookright.losses.overlap import SoftIoU
 from lookright.losses.pointwise import GRADIA, HAICS
+from lookright.losses.pyramid import Harmonization
+from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
 from lookright.plugins import check_kind, is_dotted, load, make
 from lookright.resize import ResizeRule
@@ -204,6 +210,24 @@ def _evidence(context: MethodContext, options: Options) -> list[Term]:
     return terms
 
 
+def _tap(context: MethodContext, options: Options) -> list[Term]:
+    terms: list[Term] = []
+
+    def tap(*, layers: str | Sequence[str] = "all", published: bool = False) -> None:
+        chosen: Sequence[str | None] = [layers] if isinstance(layers, str) else layers
+        if layers in ("all", "last"):
+            # A network without stages: the explainer finds a layer.
+            chosen = (context.layers if layers == "all" else context.layers[-1:]) or [None]
+        terms.extend(Term(TAP(layer, published=published), 1 / len(chosen)) for layer in chosen)
+
+    make("method", tap, options, name=context.name)
+    return terms
+
+
+def _adds_images(context: MethodContext, options: Options) -> list[Term]:
+    return []  # whoever makes the batches makes the images, with these options
+
+
 def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
@@ -239,6 +263,46 @@ METHODS: dict[str, MethodInfo] = {
             _evidence,
             "--outside --overlap",
             "fixed",
+        ),
+        MethodInfo("rrr", "squared input gradient at the negative marks", RRR, _one(RRR)),
+        MethodInfo(
+            "gals-suppress",
+            "absolute input gradient outside the positive marks",
+            GALSSuppress,
+            _one(GALSSuppress),
+        ),
+        MethodInfo(
+            "gals-match",
+            "distance of the input gradient from 1 at the positive marks",
+            GALSMatch,
+            _one(GALSMatch),
+        ),
+        MethodInfo("tap", "squared activations at the negative marks, in all stages", TAP, _tap),
+        MethodInfo(
+            "harmonization",
+            "distance between input gradient and graded map at several scales",
+            Harmonization,
+            _one(Harmonization),
+            "",
+            "fixed",
+        ),
+        MethodInfo("cdep", "share of the logits that comes from the negative marks", CDEP, _one(CDEP)),
+        MethodInfo(
+            "robust-vit",
+            "squared distance between a transformer's relevance and the positive marks",
+            RobustViT,
+            _one(RobustViT),
+            "",
+            "fixed",
+        ),
+        MethodInfo("r4", "bound of the input gradient around the negative marks", R4, _one(R4)),
+        MethodInfo("ibp-ex", "cross-entropy of the worst case over the negative marks", IBPEx, _one(IBPEx)),
+        MethodInfo(
+            "ce",
+            "counterexamples: copies of the images whose negative marks are random",
+            None,
+            _adds_images,
+            counterexamples=True,
         ),
     )
 }
