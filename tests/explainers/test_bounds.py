@@ -1,5 +1,6 @@
 """Interval bounds of the logits and of the input gradient over a box of images."""
 
+import gc
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,10 @@ from propagated_networks import NETWORKS, network_and_image, slope_of, smooth, s
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lookright.errors import ConfigError
+from lookright.errors import ConfigError, NonFiniteError
 from lookright.explainers.propagation import input_gradient_bounds, loss_gradient_bounds, output_bounds
+from lookright.explainers.propagation.carrier import Carrier
+from lookright.explainers.propagation.pair import Pair
 
 LABEL = torch.tensor([2, 0])
 BOUNDED = {**NETWORKS, "smooth": smooth}
@@ -196,6 +199,26 @@ def test_what_they_do_not_cover_is_refused(layer: nn.Module, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         loss_gradient_bounds(network, image, region, 0.1, LABEL)
     assert state(network) == before
+
+
+def test_bounds_that_overflow_are_an_error() -> None:
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)), nn.Flatten(), nn.Linear(192, 3)).eval()
+    image, region = torch.ones(2, 3, 8, 8), torch.ones(2, 1, 8, 8, dtype=torch.bool)
+    with pytest.raises(NonFiniteError, match="smaller epsilon"):
+        output_bounds(network, image, region, 3e38)
+
+
+@pytest.mark.parametrize("in_graph", [True, False])
+def test_what_was_recorded_is_let_go_at_once(in_graph: bool) -> None:
+    network, image, region = network_and_image(NETWORKS["functional"])
+    gc.collect()
+    gc.disable()
+    try:
+        with torch.set_grad_enabled(in_graph):
+            input_gradient_bounds(network, image, region, 0.1, LABEL)
+        assert not [item for item in gc.get_objects() if type(item) in (Pair, Carrier)]
+    finally:
+        gc.enable()
 
 
 def test_mistakes_are_named() -> None:

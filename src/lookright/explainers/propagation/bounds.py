@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from lookright.errors import ConfigError
+from lookright.errors import ConfigError, NonFiniteError
 from lookright.explainers.propagation.carrier import check_region, propagate
 from lookright.explainers.propagation.pair import Activation, Function, Pair, Rules, Window
 
@@ -38,6 +38,7 @@ def output_bounds(network: nn.Module, image: Tensor, region: Tensor, epsilon: fl
 
     Raises:
         ConfigError: the network has another layer; a region of another shape or type; a negative epsilon.
+        NonFiniteError: the bounds overflow, as they do in networks of many layers.
 
     Example:
         >>> import torch
@@ -48,6 +49,7 @@ def output_bounds(network: nn.Module, image: Tensor, region: Tensor, epsilon: fl
         (tensor([[-1.]], grad_fn=<SubBackward0>), tensor([[1.]], grad_fn=<AddBackward0>))
     """
     logits = propagate(network, box(image, region, epsilon), Intervals())
+    check_finite(logits)
     return logits.first, logits.second
 
 
@@ -62,6 +64,19 @@ def box(image: Tensor, region: Tensor, epsilon: float) -> Pair:
         raise ConfigError(f"epsilon: got {epsilon}, need a finite number of at least 0")
     radius = epsilon * region.to(image.dtype)
     return Pair(image - radius, image + radius)
+
+
+def check_finite(bounds: Pair) -> None:
+    """Check that bounds say something: they widen by a factor with each layer.
+
+    Raises:
+        NonFiniteError: they overflowed.
+    """
+    if not (bounds.first.isfinite() & bounds.second.isfinite()).all():
+        raise NonFiniteError(
+            "epsilon: the interval bounds overflow, since they widen from layer to layer; "
+            "take a smaller epsilon or a network of fewer layers"
+        )
 
 
 class Intervals(Rules):

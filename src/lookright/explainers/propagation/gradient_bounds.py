@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookright.errors import ConfigError
-from lookright.explainers.propagation.bounds import Intervals, box
+from lookright.explainers.propagation.bounds import Intervals, box, check_finite
 from lookright.explainers.propagation.carrier import propagate
 from lookright.explainers.propagation.pair import Activation, Function, Pair, Window
 
@@ -44,6 +45,7 @@ def input_gradient_bounds(
     Raises:
         ConfigError: the network has another layer; a region or a label of another shape or type; a negative
             epsilon.
+        NonFiniteError: the bounds overflow.
 
     Example:
         >>> import torch
@@ -87,7 +89,7 @@ def loss_gradient_bounds(
         lower and upper bounds, (B, C, H, W) each; of each image's own cross-entropy, not of their mean
 
     Raises:
-        ConfigError: as `input_gradient_bounds`
+        ConfigError, NonFiniteError: as `input_gradient_bounds`
 
     Example:
         >>> import torch
@@ -121,6 +123,7 @@ def _gradient_bounds(
         logits = propagate(network, images, rules)
     with torch.set_grad_enabled(in_graph):
         gradient = rules.backward(logits, start(logits), images)
+    check_finite(gradient)
     if in_graph:
         return gradient.first, gradient.second
     return gradient.first.detach(), gradient.second.detach()
@@ -146,7 +149,8 @@ class _Recorded(Intervals):
     def backward(self, output: Pair, gradient: Pair, source: Pair) -> Pair:
         """Carry the gradient of the output back to the source."""
         gradients = {output: gradient}
-        for step in reversed(self.steps):
+        while self.steps:  # each is let go once it has passed
+            step = self.steps.pop()
             arrived = gradients.pop(step.output, None)
             if arrived is None:
                 continue
@@ -165,6 +169,7 @@ class _Recorded(Intervals):
         constant: Tensor | float | None = None,
     ) -> Pair:
         """Bound a linear layer."""
+        transpose = partial(_transpose, differentiable=self.differentiable)
         if absolute is None:
             # Copies, since one activation may be here twice.
             first_in = tuple(x.first.view_as(x.first) for x in inputs)
@@ -173,8 +178,8 @@ class _Recorded(Intervals):
             bounds = Pair(first, second) if constant is None else Pair(first + constant, second + constant)
 
             def pull(gradient: Pair) -> tuple[Pair, ...]:
-                lower = self._transpose(first, first_in, gradient.first)
-                upper = self._transpose(second, second_in, gradient.second)
+                lower = transpose(first, first_in, gradient.first)
+                upper = transpose(second, second_in, gradient.second)
                 return tuple(map(Pair, lower, upper))
 
         else:
@@ -185,8 +190,8 @@ class _Recorded(Intervals):
             bounds = Pair(middle - radius, middle + radius)
 
             def pull(gradient: Pair) -> tuple[Pair, ...]:
-                centres = self._transpose(centre, centre_in, (gradient.first + gradient.second) / 2)
-                radii = self._transpose(radius, radius_in, (gradient.second - gradient.first) / 2)
+                centres = transpose(centre, centre_in, (gradient.first + gradient.second) / 2)
+                radii = transpose(radius, radius_in, (gradient.second - gradient.first) / 2)
                 return tuple(Pair(c - r, c + r) for c, r in zip(centres, radii, strict=True))
 
         self.steps.append(_Step(inputs, bounds, pull))
@@ -212,10 +217,12 @@ class _Recorded(Intervals):
         self.steps.append(_Step((x,), bounds, pull))
         return bounds
 
-    def _transpose(self, output: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(
-            output, inputs, gradient, retain_graph=True, create_graph=self.differentiable
-        )
+
+def _transpose(
+    output: Tensor, inputs: tuple[Tensor, ...], gradient: Tensor, *, differentiable: bool
+) -> tuple[Tensor, ...]:
+    """Apply the transpose of the linear function that made the output from the inputs."""
+    return torch.autograd.grad(output, inputs, gradient, retain_graph=True, create_graph=differentiable)
 
 
 def _times(gradient: Pair, slope: Pair) -> Pair:
