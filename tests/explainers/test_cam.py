@@ -2,41 +2,53 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from captum.attr import LayerGradCam
+from tiny_network import PARAMETERS, RAW, Tiny, assert_second_order, hooks
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookright.errors import ConfigError
-from lookright.explainers import GradCAM
+from lookright.explainers import (
+    CAM,
+    ClassActivationMap,
+    GradCAM,
+    GradCAMPlusPlus,
+    HiResCAM,
+    LayerCAM,
+    XGradCAM,
+)
 from lookright.models import create
 from lookright.types import Normalization, Request, Score, Target
 
-RAW = Request(normalization=Normalization.NONE)
 SIZE = 64
+RULES = {  # of activation and gradient (B, C, h, w), as the papers have them
+    GradCAM: lambda a, g: mean(g) * a,
+    GradCAMPlusPlus: lambda a, g: (
+        total(g**2 / (2 * g**2 + g**3 * np.maximum(total(a), 0)) * np.maximum(g, 0)) * a
+    ),
+    HiResCAM: lambda a, g: g * a,
+    LayerCAM: lambda a, g: np.maximum(g, 0) * a,
+    XGradCAM: lambda a, g: total(a / total(a) * g) * a,
+}
 
 
-def hooks(network: nn.Module) -> int:
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in network.modules()
+def total(x: np.ndarray) -> np.ndarray:
+    return x.sum(axis=(2, 3), keepdims=True)
+
+
+def mean(x: np.ndarray) -> np.ndarray:
+    return x.mean(axis=(2, 3), keepdims=True)
+
+
+def pooled() -> nn.Sequential:
+    """A convolution with ReLU, and behind it global average pooling and a linear head."""
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
     )
-
-
-class Tiny(nn.Module):
-    """Conv, then a nonlinear head: second order matters; smooth, so that gradcheck applies."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.below = nn.Conv2d(3, 4, 3)
-        self.target = nn.Conv2d(4, 5, 3)
-        self.above = nn.Linear(5, 6)
-        self.head = nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.target(torch.tanh(self.below(x)))
-        return self.head(torch.tanh(self.above(torch.tanh(features).mean(dim=(2, 3)))))
 
 
 @pytest.fixture
@@ -62,7 +74,7 @@ def test_equals_captum_with_its_gradient(name: str) -> None:
     explain = GradCAM(network, image_size=SIZE)
     ours = explain(image, label, RAW).explanation
 
-    captum = LayerGradCam(network, explain.layer)
+    captum = LayerGradCam(network, explain.layer.module)
     theirs = captum.attribute(image, label, grad_kwargs={"create_graph": True})
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
@@ -73,29 +85,95 @@ def test_equals_captum_with_its_gradient(name: str) -> None:
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
 
 
-def test_second_order_gradients_by_finite_differences(tiny: Tiny) -> None:
+@pytest.mark.parametrize("kind", RULES)
+def test_equals_the_formula(tiny: Tiny, kind: type[CAM]) -> None:
     image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
-    explain = GradCAM(tiny, tiny.target)
-    names = ["below.weight", "target.weight", "above.weight", "head.weight"]
-    parameters = [dict(tiny.named_parameters())[name] for name in names]
+    with torch.no_grad():
+        tiny.target.bias.add_(1)  # sums of the activation well away from 0
+    activation = tiny.activation(image).detach().requires_grad_()
+    score = tiny.behind(activation).gather(1, label[:, None]).sum()
+    (gradient,) = torch.autograd.grad(score, activation)
+    expected = RULES[kind](activation.detach().numpy(), gradient.numpy()).sum(axis=1, keepdims=True)
+    found = kind(tiny, tiny.target)(image, label, RAW).explanation
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4)
 
-    def explanation(*_: Tensor) -> Tensor:
-        return explain(image, label, Request()).explanation.double()
 
-    # The maps are float32 by contract, so the check runs on a looser grid than gradcheck's default.
-    for parameter in parameters:
-        loss = explanation().square().sum()
-        (gradient,) = torch.autograd.grad(loss, parameter)
-        direction = torch.randn_like(parameter)
-        with torch.no_grad():
-            parameter.add_(1e-3 * direction)
-            up = explanation().square().sum()
-            parameter.sub_(2e-3 * direction)
-            down = explanation().square().sum()
-            parameter.add_(1e-3 * direction)
-        assert ((up - down) / 2e-3).item() == pytest.approx(
-            (gradient * direction).sum().item(), abs=2e-3, rel=2e-2
-        )
+@pytest.mark.parametrize("request_", [RAW, Request()], ids=["raw", "min-max"])
+@pytest.mark.parametrize("kind", RULES)
+def test_second_order_gradients_by_finite_differences(tiny: Tiny, kind: type[CAM], request_: Request) -> None:
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    explain = kind(tiny, tiny.target)
+    assert_second_order(tiny, lambda: explain(image, label, request_).explanation, PARAMETERS)
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_dead_channels_give_finite_gradients(kind: type[CAM]) -> None:
+    """A channel that is zero everywhere has a zero in every denominator."""
+    network = pooled().double()
+    with torch.no_grad():
+        network[0].bias[0] = -100
+    image = torch.rand(2, 3, 8, 8, dtype=torch.double)
+    explanation = kind(network, network[1])(image, torch.tensor([0, 1]), RAW).explanation
+    gradients = torch.autograd.grad(explanation.square().sum(), [*network.parameters()], allow_unused=True)
+    assert all(g.isfinite().all() for g in gradients if g is not None)
+
+
+def test_grad_cam_plus_plus_by_third_derivatives() -> None:
+    """The closed form against the definition: derivatives of exp(logit) by automatic differentiation."""
+    torch.manual_seed(0)
+    network, image = pooled().double(), torch.rand(1, 3, 4, 4, dtype=torch.double)
+    activation = network[:2](image).detach()
+    score = network[2:](activation)[0, 1].item()
+    weights = torch.zeros(activation.shape[1], dtype=torch.double)
+    for k, i, j in np.ndindex(*activation.shape[1:]):
+        cell = activation[0, k, i, j].clone().requires_grad_()
+        value = torch.zeros_like(activation)
+        value[0, k, i, j] = 1
+        y = network[2:](activation + value * (cell - cell.detach()))[0, 1].exp()
+        (first,) = torch.autograd.grad(y, cell, create_graph=True)
+        (second,) = torch.autograd.grad(first, cell, create_graph=True)
+        (third,) = torch.autograd.grad(second, cell)
+        alpha = second / (2 * second + activation[0, k].sum() * third)
+        weights[k] += (alpha * first.relu()).item() / np.exp(score)
+    expected = (weights[:, None, None] * activation[0]).sum(dim=0)
+    found = GradCAMPlusPlus(network, network[1])(image, torch.tensor([1]), RAW).explanation
+    torch.testing.assert_close(found[0, 0].detach(), expected)
+
+
+def test_cam_is_the_head_applied_to_every_cell() -> None:
+    torch.manual_seed(0)
+    network = create("small_cnn", num_classes=3).network.eval()
+    image, label = torch.rand(2, 3, 32, 32), torch.tensor([0, 2])
+    logits, maps = ClassActivationMap(network, image_size=32)(image, label, RAW)
+    expected = torch.einsum("bc,bchw->bhw", network.head.weight[label], network.features(image))[:, None]
+    torch.testing.assert_close(maps[RAW], expected)
+    without_bias = logits.gather(1, label[:, None])[:, 0] - network.head.bias[label]
+    torch.testing.assert_close(maps[RAW].mean(dim=(1, 2, 3)), without_bias)
+    grad_cam = GradCAM(network, image_size=32)(image, label, RAW).explanation
+    torch.testing.assert_close(maps[RAW], 64 * grad_cam)
+    ours = torch.autograd.grad(maps[RAW].square().sum(), network.head.weight)[0]
+    theirs = torch.autograd.grad(expected.square().sum(), network.head.weight)[0]
+    torch.testing.assert_close(ours, theirs)
+
+
+BEHIND = {
+    "activation": [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)],
+    "hidden layer": [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 9), nn.Tanh(), nn.Linear(9, 2)],
+    "max pooling": [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 2)],
+    "no pooling": [nn.Flatten(), nn.Linear(144, 2)],
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_cam_refuses_other_heads(behind: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), *BEHIND[behind]).train()
+    state = torch.random.get_rng_state()
+    with pytest.raises(ConfigError, match="use grad-cam"):
+        ClassActivationMap(network, "0", image_size=8)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert network.training
+    assert hooks(network) == 0
 
 
 def test_first_order_is_the_map_with_detached_weights(tiny: Tiny) -> None:
@@ -164,14 +242,20 @@ def test_trap_5_no_hook_stays(tiny: Tiny) -> None:
         GradCAM(tiny, tiny.head)(image, label)
     assert hooks(tiny) == 0
 
-    class Raises(Tiny):
-        def forward(self, x: Tensor) -> Tensor:
-            super().forward(x)
-            raise RuntimeError("broken")
+    class Breaks(Tiny):
+        broken = False
 
-    broken = Raises().double()
+        def forward(self, x: Tensor) -> Tensor:
+            logits = super().forward(x)
+            if self.broken:
+                raise RuntimeError("broken")
+            return logits
+
+    broken = Breaks().double()
+    explain = GradCAM(broken, broken.target)
+    broken.broken = True
     with pytest.raises(RuntimeError, match="broken"):
-        GradCAM(broken, broken.target)(image, label)
+        explain(image, label)
     assert hooks(broken) == 0
     assert torch.is_grad_enabled()
 
@@ -285,7 +369,7 @@ def test_errors_say_what_to_do(tiny: Tiny) -> None:
         GradCAM(tiny, nn.Conv2d(3, 3, 1))
     unused = Tiny().double()
     unused.extra = nn.Conv2d(3, 3, 1)
-    with pytest.raises(ConfigError, match="did not run"):
+    with pytest.raises(ConfigError, match="does not run"):
         GradCAM(unused, unused.extra)(image, torch.tensor([0, 1]))
 
     class Unconnected(Tiny):
@@ -297,8 +381,8 @@ def test_errors_say_what_to_do(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="do not depend"):
         GradCAM(loose, loose.target)(image, torch.tensor([0, 1]))
     one = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)).double()
-    with pytest.raises(ConfigError, match="two outputs"):
-        GradCAM(one, one[0])(image, torch.tensor([0, 0]))
+    with pytest.raises(ConfigError, match="compares classes"):
+        GradCAM(one, one[0])(image, torch.tensor([0, 0]), Request(score=Score.CONTRAST))
 
 
 def test_trap_7_a_compiled_trunk_gives_the_same_gradients() -> None:
