@@ -98,10 +98,10 @@ def _watch(image: Tensor, needs: list[Needs], second_order: bool) -> Iterator[_W
     with ExitStack() as stack:
         if any(need.image for need in needs):
             stack.enter_context(torch.enable_grad())
-            if second_order:
-                stack.enter_context(twice_differentiable())
             watched.image = image.detach().requires_grad_()
             watched.input = watched.image.clone()  # the network may work in place, which a leaf forbids
+        if second_order and any(need.image or need.attention for need in needs):
+            stack.enter_context(twice_differentiable())
         if any(need.attention for need in needs):
             watched.attention = stack.enter_context(capture_attention())
         watched.activation = stack.enter_context(capture(layers, second_order=second_order))
@@ -190,7 +190,9 @@ class _Pass:
         gradients = []
         for gradient, label in zip(found, labels, strict=True):
             if gradient is None:
-                raise ConfigError(f"target_layer: the logits do not depend on {label}; name another layer")
+                raise ConfigError(
+                    f"explainer: the logits do not depend on {label}; take another target_layer or explainer"
+                )
             gradients.append(gradient)
         return gradients
 

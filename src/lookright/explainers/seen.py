@@ -29,7 +29,7 @@ class Needs:
     @property
     def whole_network(self) -> bool:
         """Whether all of the network must run, so that features of a frozen part cannot stand in for it."""
-        return self.image or self.attention
+        return self.image or self.attention or self.region
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,9 @@ class TransformerExplainer(Explainer):
     ) -> None:
         super().__init__(network, second_order=second_order, image_size=image_size)
         if target_layer is not None:
-            raise ConfigError("target_layer: this explainer looks at the attention of all blocks; leave it out")
+            raise ConfigError(
+                "target_layer: this explainer looks at the attention of all blocks; leave it out"
+            )
         self.tokens = find_tokens(network, image_size=image_size)
 
     def lay_out(self, matrix: Tensor, seen: Seen) -> Tensor:
@@ -49,7 +51,8 @@ class AttentionRollout(TransformerExplainer):
 
         M = row of the class token in  Â_L ... Â_1,   Â_l = 1/2 A_l + 1/2 I
 
-    It is the same for every class, and takes no gradient of a score: a loss on it moves queries and keys only.
+    It is the same for every class and takes no gradient of a score: a loss on it moves what lies below the last
+    attention.
 
     Args:
         head_fusion: how the heads of a layer become one matrix: mean, max or min
@@ -93,7 +96,7 @@ class AttentionRollout(TransformerExplainer):
 class AttentionRelevance(TransformerExplainer):
     r"""Gradient-weighted relevance of the patches (Chefer, Gur & Wolf, ICCV 2021).
 
-        R_0 = I,   R_l = R_{l-1} + E_heads[ (dy/dA_l * A_l)^+ ] R_{l-1},   M = row of the class token in R_L - I
+        R_0 = I   R_l = R_{l-1} + E_heads[(dy/dA_l * A_l)^+] R_{l-1}   M = row of the class token in R_L - I
 
     Example:
         >>> import torch
