@@ -137,7 +137,7 @@ def _unwrap(value: Any) -> Any:
 
 
 def _module_of(error: Exception, network: nn.Module) -> str:
-    """Name the innermost module that was running, as "module 'act' (SiLU): "; empty for the network itself."""
+    """Name the innermost module that was running, as "module 'act' (SiLU): "; empty for the network"""
     names = {module: name for name, module in network.named_modules()}
     running = [frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__)]
     inside = [module for module in running if isinstance(module, nn.Module) and names.get(module)]
