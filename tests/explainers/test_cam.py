@@ -18,6 +18,7 @@ from lookright.explainers import (
     GradCAM,
     GradCAMPlusPlus,
     HiResCAM,
+    InputXGradient,
     LayerCAM,
     XGradCAM,
 )
@@ -138,6 +139,18 @@ def test_grad_cam_plus_plus_by_third_derivatives() -> None:
     expected = (weights[:, None, None] * activation[0]).sum(dim=0)
     found = GradCAMPlusPlus(network, network[1])(image, torch.tensor([1]), RAW).explanation
     torch.testing.assert_close(found[0, 0].detach(), expected)
+
+
+def test_what_the_methods_have_in_common(tiny: Tiny) -> None:
+    """The identities that the docstrings state."""
+    image, label = torch.rand(2, 3, 8, 8, dtype=torch.double), torch.tensor([0, 2])
+    hires = HiResCAM(tiny, tiny.target)(image, label, RAW).explanation
+    torch.testing.assert_close(InputXGradient(tiny, tiny.target)(image, label, RAW).explanation, hires)
+    xgrad = XGradCAM(tiny, tiny.target)(image, label, RAW).explanation
+    torch.testing.assert_close(xgrad.sum(dim=(1, 2, 3)), hires.sum(dim=(1, 2, 3)), rtol=1e-4, atol=1e-6)
+    network = pooled().double()
+    maps = [kind(network, network[1])(image, label % 2, RAW).explanation for kind in (HiResCAM, GradCAM)]
+    torch.testing.assert_close(*maps)
 
 
 def test_cam_is_the_head_applied_to_every_cell() -> None:
