@@ -67,6 +67,30 @@ def test_folders_of_masks(root: Path) -> None:
     assert not found["cat/cat2.jpg"].any()
 
 
+def test_folders_of_graded_maps(root: Path) -> None:
+    ramp = np.linspace(-1, 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.float32)
+    for place, pixels in {
+        "masks/cat/0.png": (ramp.clip(min=0) * 255).round().astype(np.uint8),
+        "negatives/cat/0.tif": (-ramp).clip(min=0),
+        "signed/cat/cat1.png": (128 + 127 * ramp).round().astype(np.uint8),
+    }.items():
+        save_mask(root / place, pixels)
+    for place in ("masks/dog/0.jpg.npy", "signed/dog/dog1.npy"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        np.save(root / place, ramp)
+    config = DataConfig(data=root)
+    found = rendered(read_annotations(config))
+    assert set(found) == {"cat/0.jpg", "cat/cat1.jpg", "dog/0.jpg", "dog/dog1.jpg"}
+    for name, marks in found.items():
+        assert marks.dtype == np.float32
+        np.testing.assert_allclose(marks, ramp, atol=0 if name.startswith("dog") else 1.5 / 127)
+    assert check(config, progress=False).problems == ()
+    np.save(root / "masks" / "dog" / "0.jpg.npy", 255 * ramp)
+    (problem,) = check(config, progress=False).fatal
+    assert problem.path.name == "0.jpg.npy"
+    assert "values from -255 to 255; bring them to [-1, 1]" in str(problem)
+
+
 @pytest.mark.parametrize("inside", ["", "masks"])
 def test_folders_elsewhere(root: Path, tmp_path_factory: pytest.TempPathFactory, inside: str) -> None:
     elsewhere = tmp_path_factory.mktemp("drawn")

@@ -6,7 +6,7 @@ from data_files import save_photo
 from sklearn.model_selection import train_test_split
 
 from lookright.config import DataConfig
-from lookright.data import AnnotationSet, choose_subsets, make_splits, read_annotations
+from lookright.data import AnnotationSet, make_splits, read_annotations
 from lookright.data.readers import scan
 from lookright.errors import DataError
 
@@ -143,54 +143,3 @@ def test_one_class_stops_training(pets: Path) -> None:
     write_split(pets, "file,class,split", "cat/0.png,cat,train", "cat/1.png,cat,test")
     with pytest.raises(DataError, match="only one class"):
         read(pets)
-
-
-@pytest.fixture
-def all_train(pets: Path) -> AnnotationSet:
-    """Nine cats and nine dogs in train, the first four of each annotated, and one of each in test."""
-    lines = [f"{name}/{i}.png,{'test' if i == 9 else 'train'}" for name in ("cat", "dog") for i in range(10)]
-    write_split(pets, "file,split", *lines)
-    return read(pets)
-
-
-def chosen(found: AnnotationSet) -> tuple[set[str], set[str]]:
-    train = found.split("train").items
-    return {item.id for item in train}, {item.id for item in train if item.marks}
-
-
-def test_annotated_per_class_drops_marks_and_not_images(all_train: AnnotationSet) -> None:
-    two, three = (choose_subsets(all_train, seed=3, annotated_per_class=n) for n in (2, 3))
-    assert len(chosen(two)[0]) == 18
-    assert Counter(item.label for item in two.items if item.marks) == {0: 2, 1: 2}
-    assert chosen(two)[1] < chosen(three)[1]
-    assert chosen(choose_subsets(all_train, seed=4, annotated_per_class=2)) != chosen(two)
-
-
-def test_train_per_class_keeps_the_annotated_first(all_train: AnnotationSet) -> None:
-    small, large = (choose_subsets(all_train, seed=0, train_per_class=n) for n in (3, 6))
-    assert chosen(small)[0] < chosen(large)[0]
-    assert len(chosen(large)[0]) == 12
-    both = choose_subsets(all_train, seed=0, annotated_per_class=4, train_per_class=5)
-    assert Counter(item.label for item in both.split("train").items) == {0: 5, 1: 5}
-    assert len(chosen(both)[1]) == 8
-    assert both.split("test").items == all_train.split("test").items
-
-
-def test_choosing_nothing_changes_nothing(all_train: AnnotationSet) -> None:
-    assert choose_subsets(all_train, seed=0) == all_train
-    assert not chosen(choose_subsets(all_train, seed=0, annotated_per_class=0))[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"train_per_class": 10}, r"train_per_class: 10 .* 'cat' has 9, 'dog' has 9"),
-        ({"annotated_per_class": 5}, r"annotated_per_class: 5 annotated .* 'cat' has 4"),
-        ({"train_per_class": 0}, "got 0"),
-        ({"annotated_per_class": -1}, "got -1"),
-        ({"annotated_per_class": 4, "train_per_class": 3}, "cannot be annotated"),
-    ],
-)
-def test_too_few(all_train: AnnotationSet, options: dict[str, int], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        choose_subsets(all_train, seed=0, **options)

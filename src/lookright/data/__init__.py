@@ -11,13 +11,16 @@ from lookright.data.annotations import (
     SignedMask,
 )
 from lookright.data.annotators import Annotators, Combination
-from lookright.data.check import CheckReport, check, format_report
+from lookright.data.check import check
+from lookright.data.check_report import CheckReport, format_report
+from lookright.data.counterexamples import Counterexamples, generator_for
 from lookright.data.dataset import ExplanationDataset, collate
 from lookright.data.images import load_image
 from lookright.data.masks import load_mask
 from lookright.data.readers import read_annotations
 from lookright.data.samplers import AnnotatedBatchSampler
-from lookright.data.splits import choose_subsets, make_splits
+from lookright.data.splits import make_splits
+from lookright.data.subsets import choose_subsets
 from lookright.data.toy import Decoy, write_decoy_digits
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "AnnotationSet",
     "Annotators",
     "CheckReport",
+    "Counterexamples",
     "Combination",
     "Decoy",
     "ExplanationDataset",
@@ -39,6 +43,7 @@ __all__ = [
     "choose_subsets",
     "collate",
     "format_report",
+    "generator_for",
     "load_image",
     "load_mask",
     "make_splits",

@@ -59,10 +59,17 @@ def align(item: Item, picture: Picture) -> Area | None:
     Raises:
         DataError: the annotation cannot be read, or does not fit the image.
     """
-    if item.marks is None:
-        return None
-    signed = item.marks.render()
-    fit = fit_marks((signed.shape[1], signed.shape[0]), picture, item.marks, item.id)
+    return None if item.marks is None else align_marks(item.marks, picture, item.id)
+
+
+def align_marks(marks: Marks, picture: Picture, item_id: str) -> Area:
+    """Marks on the upright pixels of their image, at the size they were drawn at.
+
+    Raises:
+        DataError: they cannot be read, or do not fit the image.
+    """
+    signed = marks.render()
+    fit = fit_marks((signed.shape[1], signed.shape[0]), picture, marks, item_id)
     return np.ascontiguousarray(turn(signed, picture.orientation)) if fit.turned else signed
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,61 +12,16 @@ from tqdm import tqdm
 
 from lookright.config import DataConfig
 from lookright.data.align import fit_marks
-from lookright.data.annotations import Area, Item, MaskFiles, Problem
+from lookright.data.annotations import AnnotationSet, Area, Item, Marks, MaskFiles, Problem
+from lookright.data.annotators import Annotators
+from lookright.data.check_report import CheckReport, Count, Coverage
 from lookright.data.images import Picture, open_picture
 from lookright.data.masks import load_signed_mask
 from lookright.data.readers import scan
 from lookright.errors import DataError
+from lookright.types import Task
 
-_SHOWN_SIZES = 5
-_SHOWN_PROBLEMS = 5
 _COUNTED = ("images", "annotated", "positive", "negative")
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many images of one class and split there are, and what is marked on them."""
-
-    class_name: str
-    split: str
-    images: int
-    annotated: int
-    positive: int
-    """images with at least one positive pixel"""
-    negative: int
-    """images with at least one negative pixel"""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Share of the image that one side covers, over the images where it covers anything."""
-
-    images: int
-    mean: float
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """What a data folder holds."""
-
-    data: Path
-    classes: tuple[str, ...]
-    counts: tuple[Count, ...]
-    """one for each class and split, in the order of both"""
-    positive: Coverage | None
-    """None if nothing is marked positive"""
-    negative: Coverage | None
-    sizes: dict[tuple[int, int], int]
-    """(width, height) upright -> images, the most frequent first"""
-    problems: tuple[Problem, ...]
-    """fatal ones first, then by file"""
-
-    @property
-    def fatal(self) -> tuple[Problem, ...]:
-        """Problems that keep training from starting."""
-        return tuple(problem for problem in self.problems if problem.fatal)
 
 
 def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
@@ -88,10 +42,19 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
     sizes: Counter[tuple[int, int]] = Counter()
     same_bytes: dict[bytes, list[Item]] = defaultdict(list)
 
+    annotators: Counter[str] = Counter()
+    several = annotated = graded = 0
+
     for item in tqdm(found.items, "checking", unit="image", disable=None if progress else True):
-        count = counts[item.label, item.split]
-        count["images"] += 1
-        count["annotated"] += item.marks is not None
+        marks = item.marks_by_class if found.task is Task.MULTI_LABEL else _unless_none(item)
+        for label in item.labels or (item.label,):
+            counts[label, item.split]["images"] += 1
+        for label in marks:
+            counts[label, item.split]["annotated"] += 1
+        people = [set(one.names) for one in marks.values() if isinstance(one, Annotators)]
+        annotators.update(set().union(*people))
+        several += any(len(names) > 1 for names in people)
+        annotated += item.annotated
         try:
             picture = open_picture(item.path)
             same_bytes[hashlib.sha256(item.path.read_bytes()).digest()].append(item)
@@ -100,31 +63,54 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
             continue
         sizes[picture.image.size] += 1
         problems += _picture_problems(item, picture)
-        try:
-            sides = _sides(item, picture, problems)
-        except DataError as error:
-            problems.append(_from_error(error, *(item.marks.files if item.marks else ()), item.path))
-            continue
-        for name, side in sides.items():
-            share = float((side > 0).mean())
-            if share > 0:
-                count[name] += 1
-                shares[name].append(share)
+        has_grades = False
+        for label, one in marks.items():
+            try:
+                sides = _sides(one, item, picture, problems)
+            except DataError as error:
+                problems.append(_from_error(error, *one.files, item.path))
+                continue
+            for name, side in sides.items():
+                has_grades |= bool(((side > 0) & (side < 1)).any())
+                share = float((side > 0).mean())
+                if share > 0:
+                    counts[label, item.split][name] += 1
+                    shares[name].append(share)
+        graded += has_grades
 
     problems += _duplicates(same_bytes.values())
+    values = [item.value for item in found.items if item.value is not None]
     return CheckReport(
         data=found.root,
         classes=found.classes,
         counts=tuple(
             Count(class_name, split, **{name: counts[label, split][name] for name in _COUNTED})
-            for label, class_name in enumerate(found.classes)
+            for label, class_name in _rows(found, {label for label, _ in counts})
             for split in found.splits
         ),
         positive=_coverage(shares["positive"]),
         negative=_coverage(shares["negative"]),
         sizes=dict(sizes.most_common()),
         problems=tuple(sorted(dict.fromkeys(problems), key=lambda p: (not p.fatal, str(p.path), p.what))),
+        task=found.task,
+        annotated=annotated,
+        graded=graded,
+        annotators=dict(sorted(annotators.items())),
+        by_several=several,
+        values=(min(values), max(values)) if values else None,
     )
+
+
+def _unless_none(item: Item) -> dict[int, Marks]:
+    return {} if item.marks is None else {item.label: item.marks}
+
+
+def _rows(found: AnnotationSet, counted: set[int]) -> list[tuple[int, str]]:
+    """The classes, and what images without one are counted as."""
+    rows = list(enumerate(found.classes))
+    if -1 in counted:
+        rows.append((-1, "(all)" if found.task is Task.REGRESSION else "(no label)"))
+    return rows
 
 
 def _picture_problems(item: Item, picture: Picture) -> Iterator[Problem]:
@@ -133,7 +119,7 @@ def _picture_problems(item: Item, picture: Picture) -> Iterator[Problem]:
         yield Problem(item.path, what, "the first one is used; save that one if another is meant")
     if picture.orientation > 1:
         what = f"turned upright by its EXIF orientation {picture.orientation}"
-        ambiguous = item.marks is not None and (
+        ambiguous = item.annotated and (
             not picture.swaps_axes or picture.stored_size[0] == picture.stored_size[1]
         )
         remedy = (
@@ -144,15 +130,13 @@ def _picture_problems(item: Item, picture: Picture) -> Iterator[Problem]:
         yield Problem(item.path, what, remedy)
 
 
-def _sides(item: Item, picture: Picture, problems: list[Problem]) -> dict[str, Area]:
+def _sides(marks: Marks, item: Item, picture: Picture, problems: list[Problem]) -> dict[str, Area]:
     """Both sides of the marks; what is odd about them goes to `problems`.
 
     Raises:
         DataError: they cannot be read or do not fit the image.
     """
-    if item.marks is None:
-        return {}
-    files = item.marks.files
+    files = marks.files
 
     def note(what: str, remedy: str) -> None:
         problem = (
@@ -162,9 +146,9 @@ def _sides(item: Item, picture: Picture, problems: list[Problem]) -> dict[str, A
         )
         problems.append(problem)
 
-    positive, negative = item.marks.sides()
+    positive, negative = marks.sides()
     height, width = positive.shape
-    fit = fit_marks((width, height), picture, item.marks, item.id)
+    fit = fit_marks((width, height), picture, marks, item.id)
     if fit.rescaled:
         upright = picture.image.size
         note(f"drawn at {width} x {height} on an image of {upright[0]} x {upright[1]}", "it is rescaled")
@@ -173,12 +157,20 @@ def _sides(item: Item, picture: Picture, problems: list[Problem]) -> dict[str, A
     both = int(((positive > 0) & (negative > 0)).sum())
     if both:
         note(
-            f"positive and negative at once in {both} pixels", "they count as unmarked; clear one side there"
+            f"positive and negative at once in {both} pixels",
+            "what is equal counts as unmarked; clear one side there",
         )
-    if not positive.any() and not negative.any():
+    nothing = not positive.any() and not negative.any()
+    if nothing and isinstance(marks, Annotators) and len(marks.marks) > 1:
+        how = marks.combination.value
+        note(
+            f"nothing is left where {len(marks.marks)} annotators are combined by {how!r}",
+            "nothing to do if they disagree, or marked nothing; see also the option 'combine'",
+        )
+    elif nothing:
         note("empty", "mark something, or delete it: an empty annotation still counts as annotated")
     for name, side in (("positive", positive), ("negative", negative)):
-        if isinstance(item.marks, MaskFiles) and (side > 0).mean() > 0.5 and _looks_signed(files[0]):
+        if isinstance(marks, MaskFiles) and (side > 0).mean() > 0.5 and _looks_signed(files[0]):
             note(
                 "grey values 0, 128 and 255",
                 "if these are negative, unmarked and positive, move it to signed/",
@@ -216,9 +208,10 @@ def _duplicates(groups: Iterable[list[Item]]) -> Iterator[Problem]:
             continue
         first = items[0]
         for other in items[1:]:
-            if other.label != first.label:
-                remedy = "keep it in the class that is right"
-                yield Problem(other.path, f"the same image as {first.id}, of another class", remedy)
+            if (other.label, other.labels, other.value) != (first.label, first.labels, first.value):
+                kind = "class" if first.label >= 0 else "label" if first.value is None else "value"
+                remedy = f"keep the {kind} that is right"
+                yield Problem(other.path, f"the same image as {first.id}, of another {kind}", remedy)
             elif other.split != first.split:
                 what = f"the same image as {first.id}, but in {other.split} and that in {first.split}"
                 yield Problem(other.path, what, "keep it in one split: test figures are too good otherwise")
@@ -230,66 +223,3 @@ def _coverage(shares: list[float]) -> Coverage | None:
     if not shares:
         return None
     return Coverage(len(shares), float(np.mean(shares)), min(shares), max(shares))
-
-
-def format_report(report: CheckReport) -> str:
-    """The report for the terminal: counts, coverage, sizes, then the problems, fatal first, kind by kind."""
-    header = ("class", "split", "images", "annotated", "positive", "negative")
-    rows = [
-        (
-            count.class_name,
-            count.split,
-            *map(str, (count.images, count.annotated, count.positive, count.negative)),
-        )
-        for count in report.counts
-    ]
-    sizes = [f"{width} x {height} ({count})" for (width, height), count in report.sizes.items()]
-    more = f", {len(sizes) - _SHOWN_SIZES} other sizes" if len(sizes) > _SHOWN_SIZES else ""
-    lines = [
-        f"{report.data}: {sum(report.sizes.values())} readable images, {len(report.classes)} classes",
-        "",
-        *_table([header, *rows]),
-        "",
-        f"positive area: {_coverage_text(report.positive)}",
-        f"negative area: {_coverage_text(report.negative)}",
-        f"image sizes: {', '.join(sizes[:_SHOWN_SIZES]) or 'none'}{more}",
-        "",
-    ]
-    remarks = len(report.problems) - len(report.fatal)
-    if not report.problems:
-        return "\n".join([*lines, "no problems found"])
-    lines.append(f"{len(report.fatal)} problems that stop training, {remarks} remarks")
-    return "\n".join([*lines, *_problem_lines(report.problems)])
-
-
-def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
-    kinds: dict[tuple[bool, str], list[Problem]] = defaultdict(list)
-    for problem in problems:
-        kinds[problem.fatal, problem.remedy].append(problem)
-    for (fatal, remedy), alike in kinds.items():
-        yield ""
-        yield f"{'STOPS TRAINING' if fatal else 'remark'}: {remedy}"
-        for problem in alike[:_SHOWN_PROBLEMS]:
-            yield f"  {problem.path}: {problem.what}"
-        if len(alike) > _SHOWN_PROBLEMS:
-            yield f"  ... and {len(alike) - _SHOWN_PROBLEMS} more of this kind"
-
-
-def _coverage_text(coverage: Coverage | None) -> str:
-    if coverage is None:
-        return "nothing marked"
-    return (
-        f"{coverage.mean:.1%} of the image on average, {coverage.minimum:.1%} to {coverage.maximum:.1%} "
-        f"(over {coverage.images} images)"
-    )
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as they need, names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if position < 2 else cell.rjust(width)
-            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()

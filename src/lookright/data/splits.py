@@ -1,4 +1,4 @@
-"""Which images train, validate and test: from split.csv, from folders, or made; and subsets of them."""
+"""What each image shows and which split it is in: from a table, from folders, or made."""
 
 from __future__ import annotations
 
@@ -10,58 +10,84 @@ from pathlib import Path
 
 from lookright.data.annotations import AnnotationSet, Item, Problem
 from lookright.data.layout import Photo, Photos
-from lookright.data.split_csv import Row, read_split_csv
-from lookright.errors import DataError
+from lookright.data.tables import LABELS_CSV, SPLIT_CSV, Row, read_labels_csv, read_split_csv
+from lookright.types import Task
 
 TEST_SHARE = 0.2
 VAL_SHARE = 0.2
 
 
-def label_photos(photos: Photos) -> tuple[tuple[str, ...], list[Item], list[Problem]]:
-    """Give every photo its class and split: split.csv first, then the folders, then made splits.
+def label_photos(photos: Photos) -> AnnotationSet:
+    """Give every photo its class and split: the table first, then the folders, then made splits.
 
-    Made splits do not depend on the seed of a run, so that training and evaluation agree on them.
+    The table is split.csv, or labels.csv, whose columns decide the task: `labels` multi-label, `value`
+    regression. Made splits do not depend on the seed of a run, so that training and evaluation agree on them.
 
     Returns:
-        class names in the order of their labels (sorted), the items without marks, and the problems
+        items without marks; class names in the order of their labels (sorted); the problems
     """
-    table = photos.root / "split.csv"
-    rows: list[Row | None]
-    if table.is_file():
-        listed, problems = read_split_csv(table)
-        found, rows, more = _match(listed, photos, table)
-        problems += more
-    else:
-        found, problems = list(photos.all), []
-        rows = [None] * len(found)
-
-    entries: list[tuple[Photo, str, str | None, str | None]] = []
+    task, found, rows, problems = _rows(photos)
+    entries: list[tuple[Photo, tuple[str, ...], Row]] = []
     for photo, row in zip(found, rows, strict=True):
-        class_name = (row.class_name if row else None) or photo.class_name
-        if class_name is None:
-            remedy = "put it into images/<class>/, or name its class in split.csv"
-            problems.append(Problem(photo.path, "an image without class", remedy, fatal=True))
-            continue
-        split = (row.split if row else None) or photo.split
-        entries.append((photo, class_name, split, row.group if row else None))
+        names = row.labels
+        if task is Task.SINGLE_LABEL:
+            class_name = row.class_name or photo.class_name
+            if class_name is None:
+                remedy = "put it into images/<class>/, or name its class in split.csv"
+                problems.append(Problem(photo.path, "an image without class", remedy, fatal=True))
+                continue
+            names = (class_name,)
+        entries.append((photo, names, replace(row, split=row.split or photo.split)))
 
-    classes = tuple(sorted({class_name for _, class_name, _, _ in entries}))
-    made = make_splits({photo.id: class_name for photo, class_name, split, _ in entries if split is None})
-    items = [
-        Item(photo.id, photo.path, classes.index(class_name), split or made[photo.id], group)
-        for photo, class_name, split, group in entries
-    ]
-    return classes, items, problems + _class_problems(photos.root, classes, items)
+    counts = Counter(name for _, names, _ in entries for name in names)
+    classes = tuple(sorted(counts))
+    # An image of several classes is shared out with those of its rarest one.
+    made = make_splits(
+        {
+            photo.id: min(names, key=lambda name: (counts[name], name), default="")
+            for photo, names, row in entries
+            if row.split is None
+        }
+    )
+    items = []
+    for photo, names, row in entries:
+        labels = tuple(classes.index(name) for name in names)
+        item = Item(photo.id, photo.path, -1, row.split or made[photo.id], row.group)
+        if task is Task.SINGLE_LABEL:
+            item = replace(item, label=labels[0])
+        items.append(replace(item, labels=labels if task is Task.MULTI_LABEL else (), value=row.value))
+    more = _value_problems(photos.root, items) if task is Task.REGRESSION else []
+    if task is not Task.REGRESSION:
+        more = _class_problems(photos.root, task, classes, items)
+    return AnnotationSet(photos.root, classes, tuple(items), (*problems, *more), task)
 
 
-def _match(
-    rows: Sequence[Row], photos: Photos, table: Path
-) -> tuple[list[Photo], list[Row | None], list[Problem]]:
-    """Photos of the rows of split.csv, each once."""
+def _rows(photos: Photos) -> tuple[Task, list[Photo], list[Row], list[Problem]]:
+    """The photos that are used, and the row of each."""
+    table, labels_table = photos.root / SPLIT_CSV, photos.root / LABELS_CSV
+    task = Task.SINGLE_LABEL
+    if labels_table.is_file():
+        task, listed, problems = read_labels_csv(labels_table)
+        if table.is_file():
+            remedy = "move its columns split and group into labels.csv, and remove it"
+            problems.append(
+                Problem(table, "stands beside labels.csv, which counts alone", remedy, fatal=True)
+            )
+        table = labels_table
+    elif table.is_file():
+        listed, problems = read_split_csv(table)
+    else:
+        return task, list(photos.all), [Row(0, photo.id, None, None) for photo in photos.all], []
+    found, rows, more = _match(listed, photos, table)
+    return task, found, rows, problems + more
+
+
+def _match(rows: Sequence[Row], photos: Photos, table: Path) -> tuple[list[Photo], list[Row], list[Problem]]:
+    """Photos of the rows of a table, each once."""
     problems: list[Problem] = []
     taken: dict[str, Row] = {}
     found: list[Photo] = []
-    used: list[Row | None] = []
+    used: list[Row] = []
     known = {row.class_name for row in rows}
     for row in rows:
         matches = photos.find(row.file)
@@ -76,10 +102,9 @@ def _match(
         photo = matches[0]
         before = taken.get(photo.id)
         if before is not None:
-            same = (before.class_name, before.split) == (row.class_name, row.split)
-            what = f"{where} stands in line {before.line} already" + (
-                "" if same else ", with another class or split"
-            )
+            same = replace(before, group=None) == replace(row, group=None)
+            other = "another class or split" if table.name == SPLIT_CSV else "something else"
+            what = f"{where} stands in line {before.line} already" + ("" if same else f", with {other}")
             problems.append(Problem(table, what, "delete one of the two lines", fatal=not same))
             continue
         if row.class_name and photo.class_name in known and photo.class_name != row.class_name:
@@ -117,7 +142,7 @@ def make_splits(classes: dict[str, str], *, seed: int = 0) -> dict[str, str]:
         by_class[class_name].append(id_)
     splits = {}
     for ids in by_class.values():
-        ids.sort(key=lambda id_: _shuffle_key(seed, id_))
+        ids.sort(key=lambda id_: shuffle_key(seed, id_))
         n_test = max(1, round(TEST_SHARE * len(ids))) if len(ids) > 1 else 0
         n_val = max(1, round(VAL_SHARE * len(ids))) if len(ids) > 2 else 0
         for position, id_ in enumerate(ids):
@@ -125,88 +150,16 @@ def make_splits(classes: dict[str, str], *, seed: int = 0) -> dict[str, str]:
     return splits
 
 
-def choose_subsets(
-    annotation_set: AnnotationSet,
-    *,
-    seed: int,
-    annotated_per_class: int | None = None,
-    train_per_class: int | None = None,
-) -> AnnotationSet:
-    """Keep fewer training images, or the annotations of fewer of them. Other splits stay as they are.
-
-    For one seed the choices are nested: the 10 of N = 10 are among the 25 of N = 25. Where both numbers
-    are given, the images that keep their annotation are kept first.
-
-    Args:
-        annotation_set: all splits
-        seed: another seed, another choice
-        annotated_per_class: keep the marks of this many training images per class; those of the other
-            training images are dropped, the images stay. A class without any marks is left as it is.
-        train_per_class: keep this many training images per class
-
-    Raises:
-        DataError: a number is negative, or a class has fewer images (annotated images) than asked for.
-    """
-    for name, wanted in (("annotated_per_class", annotated_per_class), ("train_per_class", train_per_class)):
-        if wanted is not None and wanted < (1 if name == "train_per_class" else 0):
-            raise DataError(f"{name}: got {wanted}; give a positive number, or leave it out to use all")
-    train = sorted(
-        (item for item in annotation_set.items if item.split == "train"),
-        key=lambda item: _shuffle_key(seed, item.id),
-    )
-    by_class: list[list[Item]] = [
-        [item for item in train if item.label == label] for label in range(len(annotation_set.classes))
-    ]
-    annotated = [[item for item in items if item.marks is not None] for items in by_class]
-    if annotated_per_class is not None:
-        if train_per_class is not None and annotated_per_class > train_per_class:
-            raise DataError(
-                f"annotated_per_class: {annotated_per_class} of train_per_class = {train_per_class} images "
-                "cannot be annotated; lower the first or raise the second"
-            )
-        # A class without any annotation is a way of annotating (only the diseased, say), not a shortage.
-        available = [len(items) or annotated_per_class for items in annotated]
-        _require(
-            annotated_per_class, available, annotation_set, "annotated_per_class", "annotated training images"
-        )
-        annotated = [items[:annotated_per_class] for items in annotated]
-    marked = {item.id for items in annotated for item in items}
-    if train_per_class is not None:
-        available = [len(items) for items in by_class]
-        _require(train_per_class, available, annotation_set, "train_per_class", "training images")
-        if annotated_per_class is not None:
-            for items in by_class:
-                items.sort(key=lambda item: item.id not in marked)  # stable: still shuffled within
-        by_class = [items[:train_per_class] for items in by_class]
-    kept = {item.id for items in by_class for item in items}
-    chosen = tuple(
-        item if item.split != "train" or item.id in marked else replace(item, marks=None)
-        for item in annotation_set.items
-        if item.split != "train" or item.id in kept
-    )
-    return replace(annotation_set, items=chosen)
-
-
-def _require(
-    wanted: int, available: Sequence[int], annotation_set: AnnotationSet, argument: str, what: str
-) -> None:
-    short = [
-        f"{name!r} has {count}"
-        for name, count in zip(annotation_set.classes, available, strict=True)
-        if count < wanted
-    ]
-    if short:
-        raise DataError(
-            f"{argument}: {wanted} {what} per class were asked for in {annotation_set.root}, but "
-            f"{', '.join(short)}; ask for fewer, or add some"
-        )
-
-
-def _class_problems(root: Path, classes: tuple[str, ...], items: Sequence[Item]) -> list[Problem]:
+def _class_problems(root: Path, task: Task, classes: tuple[str, ...], items: Sequence[Item]) -> list[Problem]:
     problems = []
-    counts = Counter((classes[item.label], item.split) for item in items)
+    counts = Counter(
+        (classes[label], item.split) for item in items for label in item.labels or (item.label,) if label >= 0
+    )
     splits = sorted({item.split for item in items})
-    if len(classes) == 1:
+    if task is Task.MULTI_LABEL and not classes and items:
+        remedy = "name the classes in its column 'labels', with ; between"
+        problems.append(Problem(root / LABELS_CSV, "no image has a label", remedy, fatal=True))
+    if task is Task.SINGLE_LABEL and len(classes) == 1:
         remedy = "add at least one other class, each in its own folder"
         problems.append(Problem(root, f"there is only one class, {classes[0]!r}", remedy, fatal=True))
     for class_name in classes:
@@ -222,5 +175,13 @@ def _class_problems(root: Path, classes: tuple[str, ...], items: Sequence[Item])
     return problems
 
 
-def _shuffle_key(seed: int, id_: str) -> bytes:
+def _value_problems(root: Path, items: Sequence[Item]) -> list[Problem]:
+    if not items or len({item.value for item in items}) > 1:
+        return []
+    what = f"every image has the value {items[0].value:g}"
+    return [Problem(root / LABELS_CSV, what, "there is nothing to learn: see the column 'value'", fatal=True)]
+
+
+def shuffle_key(seed: int, id_: str) -> bytes:
+    """What images are ordered by, to be chosen from: a hash, so that no image's place depends on others."""
     return hashlib.sha256(f"{seed}:{id_}".encode()).digest()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 from lookright.config import DataConfig, Format
 from lookright.data.annotations import AnnotationSet, Marks, Problem
 from lookright.data.layout import Photos, find_photos
 from lookright.data.readers.annotators import annotator_places, read_annotators
 from lookright.data.readers.coco import read_coco
-from lookright.data.readers.folders import read_folders
+from lookright.data.readers.folders import read_class_folders, read_folders
 from lookright.data.readers.labelme import read_labelme
 from lookright.data.readers.res import read_res
 from lookright.data.readers.voc import read_voc
 from lookright.data.splits import label_photos
-from lookright.errors import DataError
+from lookright.data.tables import LABELS_CSV
+from lookright.errors import ConfigError, DataError
+from lookright.types import Task
 
 Reader = Callable[[Photos, DataConfig], tuple[dict[str, Marks], list[Problem]]]
 """Takes the photos and the options; gives the marks by photo id, and what is wrong.
@@ -33,6 +37,8 @@ READERS: dict[Format, Reader] = {
 }
 
 _SHOWN = 3
+
+K = TypeVar("K", bound=Hashable)
 
 
 def read_annotations(config: DataConfig) -> AnnotationSet:
@@ -61,22 +67,45 @@ def scan(config: DataConfig) -> AnnotationSet:
     """Read like `read_annotations`, but leave fatal problems in the list too: for `lookright check`.
 
     Raises:
-        ConfigError: no data folder was named, or the format is not known.
+        ConfigError: no data folder was named, or the format does not go with images of several labels.
         DataError: there is no data folder, no image in it, or no annotation file where one was named.
     """
     photos = find_photos(config.data)
-    classes, items, problems = label_photos(photos)
-    marks, more = read_marks(photos, config)
-    return AnnotationSet(
-        root=photos.root,
-        classes=classes,
-        items=tuple(replace(item, marks=marks.get(item.id)) for item in items),
-        problems=(*problems, *more),
-    )
+    found = label_photos(photos)
+    if found.task is Task.MULTI_LABEL:
+        if config.format != "folders":
+            raise ConfigError(
+                f"format: got {config.format!r} for images of several labels ({LABELS_CSV}), whose "
+                "annotations are read from masks/<class>/ alone; use the format 'folders'"
+            )
+        return _with_marks_by_class(found, photos, config)
+    marks, problems = _of_annotators(partial(READERS[config.format], photos), photos, config)
+    items = tuple(replace(item, marks=marks.get(item.id)) for item in found.items)
+    return replace(found, items=items, problems=(*found.problems, *problems))
 
 
-def read_marks(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
-    """Read the marks in `config.format`, of one annotator or of several (`annotators/`)."""
-    read = partial(READERS[config.format], photos)
+def _with_marks_by_class(found: AnnotationSet, photos: Photos, config: DataConfig) -> AnnotationSet:
+    read = partial(read_class_folders, photos, found.classes)
+    marks, problems = _of_annotators(read, photos, config)
+    by_photo: dict[str, dict[int, Marks]] = defaultdict(dict)
+    for (photo_id, label), of_class in marks.items():
+        by_photo[photo_id][label] = of_class
+    items = []
+    for item in found.items:
+        by_class = by_photo.get(item.id, {})
+        items.append(replace(item, marks_by_class=by_class))
+        for label in sorted(by_class.keys() - set(item.labels)):
+            what = (
+                f"{item.id} is marked as {found.classes[label]!r}, which {LABELS_CSV} does not say it shows"
+            )
+            file = next(iter(by_class[label].files), item.path)
+            problems.append(Problem(file, what, "correct the line, or see that these marks are meant"))
+    return replace(found, items=tuple(items), problems=(*found.problems, *problems))
+
+
+def _of_annotators(
+    read: Callable[[DataConfig], tuple[dict[K, Marks], list[Problem]]], photos: Photos, config: DataConfig
+) -> tuple[dict[K, Marks], list[Problem]]:
+    """Marks of one annotator, or of several (`annotators/`)."""
     places = annotator_places(config, photos.root)
     return read_annotators(read, places, config) if places else read(config)

@@ -12,30 +12,70 @@ from lookright.errors import DataError
 
 POSITIVE, NEGATIVE, SIGNED = KINDS = "masks", "negatives", "signed"
 
+_SUFFIXES = IMAGE_SUFFIXES | {ARRAY_SUFFIX}
+
 
 def read_folders(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
     """Find the mask files of every photo: `masks/<class>/<name>.png` and likewise `negatives/`, `signed/`.
 
     The three folders lie in the data folder, or in `config.annotations`; a folder there that holds none of
     the three is taken for a folder of positive masks. A mask is called like its photo, with or without the
-    photo's suffix (a.png or a.jpg.png for a.jpg). An existing mask without marks counts as annotated.
+    photo's suffix (a.png or a.jpg.png for a.jpg); it is an image or a NumPy array (.npy). An existing mask
+    without marks counts as annotated.
 
     Raises:
         DataError: `config.annotations` does not exist.
     """
+    return _read_marks(photos, _kinds(photos, config))
+
+
+def read_class_folders(
+    photos: Photos, classes: tuple[str, ...], config: DataConfig
+) -> tuple[dict[tuple[str, int], Marks], list[Problem]]:
+    """Find the mask files of every photo and class, for images of several labels.
+
+    `masks/<class>/<name>.png`, where <class> is what they mark; <name> is the photo's path below `images/`.
+    Otherwise as `read_folders`.
+
+    Returns:
+        marks by photo id and label, and the problems
+
+    Raises:
+        DataError: `config.annotations` does not exist.
+    """
+    kinds = _kinds(photos, config)
+    marks: dict[tuple[str, int], Marks] = {}
+    problems: list[Problem] = []
+    for label, class_name in enumerate(classes):
+        found, more = _read_marks(
+            photos,
+            {kind: folder / class_name for kind, folder in kinds.items() if (folder / class_name).is_dir()},
+        )
+        marks.update({(photo_id, label): of_class for photo_id, of_class in found.items()})
+        problems += more
+    for folder in kinds.values():
+        tops = {file.relative_to(folder).parts[0] for file in list_files(folder, _SUFFIXES)}
+        for top in sorted(tops.difference(classes)):
+            remedy = f"put masks into {folder.name}/<class>/; the classes are: {', '.join(classes) or 'none'}"
+            problems.append(Problem(folder / top, "masks of no class of labels.csv: left out", remedy))
+    return marks, problems
+
+
+def _kinds(photos: Photos, config: DataConfig) -> dict[str, Path]:
     base = config.annotations or photos.root
     if not base.is_dir():
         raise DataError(
             f"annotations: {base} is not a folder; give the one that holds {POSITIVE}/ or mask files"
         )
-    kinds = {kind: base / kind for kind in (POSITIVE, NEGATIVE, SIGNED) if (base / kind).is_dir()}
-    if config.annotations is not None and not kinds:
-        kinds = {POSITIVE: base}
+    kinds = {kind: base / kind for kind in KINDS if (base / kind).is_dir()}
+    return {POSITIVE: base} if config.annotations is not None and not kinds else kinds
 
+
+def _read_marks(photos: Photos, kinds: dict[str, Path]) -> tuple[dict[str, Marks], list[Problem]]:
     files: dict[str, dict[str, Path]] = defaultdict(dict)  # photo id -> kind -> file
     problems: list[Problem] = []
     for kind, folder in kinds.items():
-        for file in list_files(folder, IMAGE_SUFFIXES | {ARRAY_SUFFIX}):
+        for file in list_files(folder, _SUFFIXES):
             name = file.relative_to(folder).with_suffix("").as_posix()
             found = photos.find(name)
             if not found:
