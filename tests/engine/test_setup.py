@@ -63,7 +63,7 @@ def test_all_mistakes_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "robust-vit"])
 def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) -> None:
     setup = set_up(options(method=method, annotated_per_class=2, train_per_class=3, train="head"))
     assert len(setup.train) == 30
@@ -72,7 +72,13 @@ def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) ->
     assert not setup.val.flip
     assert len(setup.val) == 20
     assert setup.scope.trained == ("head.weight", "head.bias")
-    assert bool(setup.objective.terms) is (method != "baseline")
+    assert bool(setup.objective.terms) is (METHODS[method].loss is not None)
+    assert bool(setup.counterexamples) is (method == "ce")
+
+
+def test_a_method_that_does_not_fit_the_network(options: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match="no attention"):
+        set_up(options(method="robust-vit"))
 
 
 def test_same_seed_same_network_and_images(options: Callable[..., TrainConfig]) -> None:
@@ -100,6 +106,53 @@ def test_a_method_without_annotations_to_learn_from(
     set_up(options(data=data, method="baseline"))
     with pytest.raises(ConfigError, match="best: both needs annotated validation images"):
         set_up(options(data=data, method="baseline", best="both"))
+
+
+@pytest.mark.parametrize(
+    ("method", "folder", "told"),
+    [
+        ("rrr", "masks", r"method: rrr uses negative marks alone \(RRR\), and none of the 40 annotated"),
+        (
+            "ce",
+            "masks",
+            r"negative marks alone \(Counterexamples\).*mark where no evidence may be, or choose",
+        ),
+        ("gradia + rrr", "masks", r"gradia \+ rrr uses negative marks alone \(RRR\).* res-g, "),
+        (
+            "gals-match",
+            "negatives",
+            r"gals-match uses positive marks alone \(GALSMatch\).*where the evidence is",
+        ),
+    ],
+)
+def test_a_method_whose_marks_are_missing(
+    method: str, folder: str, told: str, digits: Path, tmp_path: Path, options: Callable[..., TrainConfig]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for part in ("images", folder):
+        (data / part).symlink_to(digits / part)
+    (data / "split.csv").write_text((digits / "split.csv").read_text())
+    with pytest.raises(ConfigError, match=told):
+        set_up(options(data=data, method=method))
+    for other in ("haics", "evidence"):  # either sign will do
+        set_up(options(data=data, method=other))
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("0.5*ce", "ce adds images to the batches: it stands once and without a weight"),
+        ("ce + ce", "ce adds images to the batches"),
+        ("ce(copies=0)", "copies: got 0, need 1 or more"),
+        ("ce(fill=black)", "fill: got 'black', choose one of uniform, constant, shuffle, exchange"),
+        ("ce(size=3)", "method: ce has no option 'size'; it has copies, fill"),
+    ],
+)
+def test_counterexamples_that_cannot_be(method: str, told: str, options: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError) as error:
+        set_up(options(method=method))
+    assert told in str(error.value)
 
 
 def test_one_class_is_no_classification(tmp_path: Path, digits: Path) -> None:

@@ -11,12 +11,19 @@ import torch
 from torch import Tensor
 
 from lookright.config import DataConfig, TrainConfig
-from lookright.data import AnnotationSet, ExplanationDataset, choose_subsets, read_annotations
+from lookright.data import (
+    AnnotationSet,
+    Counterexamples,
+    ExplanationDataset,
+    choose_subsets,
+    read_annotations,
+)
+from lookright.engine.annotation_check import check_annotations
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
 from lookright.explainers import Explainer, explain, explainers_for, make_explainer
-from lookright.losses import Objective, build_objective, parse_method
+from lookright.losses import METHODS, ExplanationLoss, Objective, build_objective, parse_method
 from lookright.models import (
     Classifier,
     Scope,
@@ -27,6 +34,7 @@ from lookright.models import (
     read_weights,
 )
 from lookright.models.modes import evaluating
+from lookright.plugins import make
 from lookright.types import Request, Target
 
 
@@ -42,6 +50,8 @@ class Setup:
     scope: Scope
     objective: Objective
     freeze_batchnorm: bool
+    counterexamples: Counterexamples | None = None
+    """added to every training batch"""
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,11 @@ def set_up(config: TrainConfig) -> Setup:
     )
     _try_out(objective, explainer)
     train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
-    if objective.terms and not any(train.annotated):
-        raise ConfigError(
-            f"method: {config.method} needs annotations, and none of the {len(train)} training images has "
-            "one; add masks, give --annotations, or use --method baseline"
-        )
+    counterexamples = make_counterexamples(config)
+    supervision: list[ExplanationLoss | Counterexamples] = [term.loss for term in objective.terms]
+    if counterexamples is not None:
+        supervision.append(counterexamples)
+    check_annotations(config.method, supervision, train)
     val = None
     if "val" in annotation_set.splits:
         val = make_dataset(annotation_set.split("val"), classifier, config)
@@ -112,7 +122,40 @@ def set_up(config: TrainConfig) -> Setup:
             stacklevel=2,
         )
     freeze_batchnorm = config.batchnorm == "frozen" or (config.batchnorm == "auto" and bool(scope.frozen))
-    return Setup(annotation_set, train, val, classifier, explainer, scope, objective, freeze_batchnorm)
+    return Setup(
+        annotation_set,
+        train,
+        val,
+        classifier,
+        explainer,
+        scope,
+        objective,
+        freeze_batchnorm,
+        counterexamples,
+    )
+
+
+def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
+    """Make what adds images to the batches, if the method says so.
+
+    Raises:
+        ConfigError: an option that is not there or out of its range, a weight, or twice the same.
+    """
+    found = [
+        part for part in parse_method(config) if part.name in METHODS and METHODS[part.name].counterexamples
+    ]
+    if not found:
+        return None
+    part = found[0]
+    if len(found) > 1 or part.weight != 1:
+        raise ConfigError(
+            f"method: {part.name} adds images to the batches: it stands once and without a weight; "
+            f"{part.name}(copies=2) makes it count more"
+        )
+    made = make("method", Counterexamples, part.options, name=part.name)
+    if not isinstance(made, Counterexamples):
+        raise ConfigError(f"method: {part.name} gave a {type(made).__name__}, not Counterexamples")
+    return made
 
 
 def _stride(explainer: Explainer) -> int:
@@ -127,8 +170,8 @@ def _try_out(objective: Objective, explainer: Explainer) -> None:
     image = _blank(explainer)
     label = torch.zeros(1, dtype=torch.int64, device=image.device)
     region = torch.zeros_like(image[:, :1], dtype=torch.bool)
+    answering = explainers_for(objective.requests, explainer)
     with evaluating(explainer.network), torch.no_grad():
-        answering = explainers_for(objective.requests, explainer)
         explain(explainer.network, image, label, answering, region=region)
 
 

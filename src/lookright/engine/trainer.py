@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lookright.config import TrainConfig
-from lookright.data import AnnotatedBatchSampler, collate
+from lookright.data import AnnotatedBatchSampler, collate, generator_for
 from lookright.engine.board import Board
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
@@ -144,7 +144,9 @@ class Trainer:
         self.stop("finished")
 
     def _make_trunk(self) -> FrozenTrunk | None:
-        """Features of the frozen part can be kept where no explanation looks below them."""
+        """Features can be kept where the images stay as they are and no explanation looks below them."""
+        if self.setup.counterexamples is not None:
+            return None
         explainers = {self.setup.explainer, *self.supervised.explainers.values()}
         if any(explainer.needs.whole_network for explainer in explainers):
             return None
@@ -172,7 +174,7 @@ class Trainer:
         self.setup.objective.train()
         sums: dict[str, float] = {}
         rate = 0.0
-        for i, batches in enumerate(self._groups()):
+        for i, batches in enumerate(self._groups(epoch)):
             step = epoch * self.steps_per_epoch + i
             rate = self._set_rate(step)
             self._set_ramp(step)
@@ -190,7 +192,8 @@ class Trainer:
         row["seconds"] = round(time.perf_counter() - started, 3)
         return row
 
-    def _groups(self) -> Iterator[list[Batch]]:
+    def _groups(self, epoch: int) -> Iterator[list[Batch]]:
+        """Give the micro-batches of each step, with their counterexamples."""
         loader = DataLoader(
             self.setup.train,
             batch_sampler=self.sampler,
@@ -198,9 +201,16 @@ class Trainer:
             num_workers=self.config.workers,
             pin_memory=self.fabric.device.type == "cuda",
         )
-        batches = iter(loader)
+        batches = (self._extended(batch, epoch, i) for i, batch in enumerate(loader))
         while group := list(islice(batches, self.config.accumulate)):
             yield group
+
+    def _extended(self, batch: Batch, epoch: int, index: int) -> Batch:
+        if self.setup.counterexamples is None:
+            return batch
+        rank = self.fabric.global_rank
+        generator = generator_for(seed=self.config.seed, epoch=epoch, step=index, rank=rank)
+        return self.setup.counterexamples(batch, generator)
 
     def _accumulate(self, batches: list[Batch], epoch: int) -> dict[str, float]:
         """Forward and backward over micro-batches, weighed so that the means are those of all of them."""

@@ -214,10 +214,10 @@ def _tap(context: MethodContext, options: Options) -> list[Term]:
     terms: list[Term] = []
 
     def tap(*, layers: str | Sequence[str] = "all", published: bool = False) -> None:
-        chosen: Sequence[str | None] = [layers] if isinstance(layers, str) else layers
+        named = [layers] if isinstance(layers, str) else layers
         if layers in ("all", "last"):
-            # A network without stages: the explainer finds a layer.
-            chosen = (context.layers if layers == "all" else context.layers[-1:]) or [None]
+            named = context.layers if layers == "all" else context.layers[-1:]
+        chosen: Sequence[str | None] = named or [None]  # without stages the explainer finds a layer
         terms.extend(Term(TAP(layer, published=published), 1 / len(chosen)) for layer in chosen)
 
     make("method", tap, options, name=context.name)
