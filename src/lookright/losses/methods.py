@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
@@ -62,6 +62,8 @@ class MethodInfo:
     paper's weight is independent of scale, or by the ratio of gradients"""
     counterexamples: bool = False
     """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
+    takes: Callable[..., object] | None = None
+    """what its options in parentheses are given to; None: the loss itself"""
 
 
 def build_objective(
@@ -130,11 +132,11 @@ def _terms(part: Part, context: MethodContext) -> list[Term]:
     return [Term(term.loss, weight * term.weight, how == "gradient") for term in terms]
 
 
-def _term(name: str, kind: object, options: Options, weight: float = 1.0) -> Term:
-    loss = make("method", kind, options, name=name)
+def _term(name: str, kind: object, options: Options, given: Options | None = None) -> Term:
+    loss = make("method", kind, options, name=name, given=given)
     if not isinstance(loss, ExplanationLoss):
         raise ConfigError(f"method: {name} gave a {type(loss).__name__}, not an ExplanationLoss")
-    return Term(loss, weight)
+    return Term(loss)
 
 
 def _nothing(context: MethodContext, options: Options) -> list[Term]:
@@ -167,61 +169,64 @@ def _res_g(context: MethodContext, options: Options) -> list[Term]:
     return [_term(context.name, _res, flags | dict(options))]
 
 
-def _res_l(context: MethodContext, options: Options) -> list[Term]:
-    def res_l(
-        *,
-        imputer: ImputerName = "s1",
-        slack: float = 0.1,
-        threshold: float | None = None,
-        impute: bool = True,
-        per_image: bool = False,
-        regularizer: float = 0.0,
-        stop_gradient: bool = False,
-        published_init: bool = False,
-    ) -> RES:
-        learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
-        sees_image = imputer in ("s2", "d2")
-        return RES(
-            learned(context.stride, sees_image=sees_image, published_init=published_init)
-            if impute
-            else AsDrawn(),
-            slack=slack,
-            threshold=threshold,
-            regularizer=regularizer,
-            stop_gradient=stop_gradient,
-            per_image=per_image,
-        )
+def _res_with_learned_imputer(
+    *,
+    stride: int,
+    imputer: ImputerName = "s1",
+    slack: float = 0.1,
+    threshold: float | None = None,
+    impute: bool = True,
+    per_image: bool = False,
+    regularizer: float = 0.0,
+    stop_gradient: bool = False,
+    published_init: bool = False,
+) -> RES:
+    learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
+    sees_image = imputer in ("s2", "d2")
+    return RES(
+        learned(stride, sees_image=sees_image, published_init=published_init) if impute else AsDrawn(),
+        slack=slack,
+        threshold=threshold,
+        regularizer=regularizer,
+        stop_gradient=stop_gradient,
+        per_image=per_image,
+    )
 
+
+def _res_l(context: MethodContext, options: Options) -> list[Term]:
     flags = _flags(
         context.config,
         *("imputer", "slack", "threshold", "impute", "per_image"),
         *("regularizer", "stop_gradient", "published_init"),
     )
-    return [_term(context.name, res_l, flags | dict(options))]
+    given = {"stride": context.stride}
+    return [_term(context.name, _res_with_learned_imputer, flags | dict(options), given=given)]
+
+
+def _outside(*, outside: str = "complement") -> Evidence:
+    return Evidence(Outside(outside))
 
 
 def _evidence(context: MethodContext, options: Options) -> list[Term]:
-    def evidence(*, outside: str = "complement") -> Evidence:
-        return Evidence(Outside(outside))
-
-    terms = [_term(context.name, evidence, _flags(context.config, "outside") | dict(options))]
+    terms = [_term(context.name, _outside, _flags(context.config, "outside") | dict(options))]
     if context.config.overlap:
         terms.append(Term(SoftIoU(), context.config.overlap))
     return terms
 
 
+def _layers(
+    *, stages: tuple[str, ...], layers: str | Sequence[str] = "all", published: bool = False
+) -> list[Term]:
+    named = [layers] if isinstance(layers, str) else layers
+    if layers in ("all", "last"):
+        named = stages if layers == "all" else stages[-1:]
+    chosen: Sequence[str | None] = named or [None]  # without stages the explainer finds a layer
+    return [Term(TAP(layer, published=published), 1 / len(chosen)) for layer in chosen]
+
+
 def _tap(context: MethodContext, options: Options) -> list[Term]:
-    terms: list[Term] = []
-
-    def tap(*, layers: str | Sequence[str] = "all", published: bool = False) -> None:
-        named = [layers] if isinstance(layers, str) else layers
-        if layers in ("all", "last"):
-            named = context.layers if layers == "all" else context.layers[-1:]
-        chosen: Sequence[str | None] = named or [None]  # without stages the explainer finds a layer
-        terms.extend(Term(TAP(layer, published=published), 1 / len(chosen)) for layer in chosen)
-
-    make("method", tap, options, name=context.name)
-    return terms
+    given = {"stages": context.layers}
+    return cast(list[Term], make("method", _layers, options, name=context.name, given=given))
 
 
 def _adds_images(context: MethodContext, options: Options) -> list[Term]:
@@ -247,6 +252,7 @@ METHODS: dict[str, MethodInfo] = {
             _res_g,
             "--slack --threshold --impute --per-image",
             "fixed",
+            takes=_res,
         ),
         MethodInfo(
             "res-l",
@@ -255,6 +261,7 @@ METHODS: dict[str, MethodInfo] = {
             _res_l,
             "as res-g, --imputer --regularizer --stop-gradient --published-init",
             "fixed",
+            takes=_res_with_learned_imputer,
         ),
         MethodInfo(
             "evidence",
@@ -263,6 +270,7 @@ METHODS: dict[str, MethodInfo] = {
             _evidence,
             "--outside --overlap",
             "fixed",
+            takes=_outside,
         ),
         MethodInfo("rrr", "squared input gradient at the negative marks", RRR, _one(RRR)),
         MethodInfo(
@@ -277,7 +285,9 @@ METHODS: dict[str, MethodInfo] = {
             GALSMatch,
             _one(GALSMatch),
         ),
-        MethodInfo("tap", "squared activations at the negative marks, in all stages", TAP, _tap),
+        MethodInfo(
+            "tap", "squared activations at the negative marks, in all stages", TAP, _tap, takes=_layers
+        ),
         MethodInfo(
             "harmonization",
             "distance between input gradient and graded map at several scales",
