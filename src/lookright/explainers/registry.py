@@ -18,6 +18,7 @@ from lookright.explainers.cam import (
     XGradCAM,
 )
 from lookright.explainers.gradient import InputGradient, InputXGradient, IntegratedGradients, SmoothGrad
+from lookright.explainers.region import ContextualDecomposition, InputGradientBounds, OutputBounds
 from lookright.explainers.transformer import AttentionRelevance, AttentionRollout
 from lookright.plugins import check_kind, is_dotted, load, make
 from lookright.specification import parse_one
@@ -26,7 +27,7 @@ from lookright.types import Request
 EXPLAINERS: dict[str, type[Explainer]] = {
     "grad-cam": GradCAM,
     "cam": ClassActivationMap,
-    "grad-cam++": GradCAMPlusPlus,
+    "grad-cam-plus-plus": GradCAMPlusPlus,
     "hires-cam": HiResCAM,
     "layer-cam": LayerCAM,
     "xgrad-cam": XGradCAM,
@@ -37,6 +38,9 @@ EXPLAINERS: dict[str, type[Explainer]] = {
     "activation": Activation,
     "attention-rollout": AttentionRollout,
     "attention-relevance": AttentionRelevance,
+    "contextual-decomposition": ContextualDecomposition,
+    "output-bounds": OutputBounds,
+    "input-gradient-bounds": InputGradientBounds,
 }
 """name -> explainer"""
 

@@ -51,8 +51,8 @@ class AttentionRollout(TransformerExplainer):
 
         M = row of the class token in  Â_L ... Â_1,   Â_l = 1/2 A_l + 1/2 I
 
-    It is the same for every class and takes no gradient of a score: a loss on it moves what lies below the last
-    attention.
+    It is the same for every class and takes no gradient of a score: a loss on it moves what lies below the
+    last attention.
 
     Args:
         head_fusion: how the heads of a layer become one matrix: mean, max or min
