@@ -63,7 +63,7 @@ def load(argument: str, path: str) -> object:
         missing = _missing(error, module_name)
         if missing is not None:
             raise _no_module(argument, path, missing) from error
-        raise ConfigError(f"{argument}: importing '{module_name}' failed: {_told(error)}") from error
+        raise ConfigError(f"{argument}: importing '{module_name}' failed: {told(error)}") from error
     near = difflib.get_close_matches(name, dir(module), n=3)
     hint = f"; close: {', '.join(near)}" if near else ""
     raise ConfigError(f"{argument}: module '{module_name}' has no '{name}'{hint}{_hidden(module)}")
@@ -145,7 +145,23 @@ def make(
         raise
     except Exception as error:
         call = ", ".join(f"{key}={_short(value)}" for key, value in {**given, **options}.items())
-        raise ConfigError(f"{argument}: {name}({call}) failed: {_told(error)}") from error
+        raise ConfigError(f"{argument}: {name}({call}) failed: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    r"""Give an error in one line, with the line of the user's file that it comes from if that is known.
+
+    Example:
+        >>> told(ValueError("one\nand another"))
+        'ValueError: one and another'
+    """
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    here = Path.cwd()
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_relative_to(here) and "site-packages" not in file.parts and frame.filename != __file__:
+            return f"{text} ({file.relative_to(here)}, line {frame.lineno})"
+    return text
 
 
 @contextmanager
@@ -225,14 +241,3 @@ def _public(kind: type) -> str:
 def _short(value: object) -> str:
     is_plain = value is None or isinstance(value, bool | int | float | str | list | tuple)
     return repr(value) if is_plain else "..."
-
-
-def _told(error: BaseException) -> str:
-    """An error in one line, with the line of the user's file that it comes from if that is known."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    here = Path.cwd()
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        file = Path(frame.filename)
-        if file.is_relative_to(here) and "site-packages" not in file.parts and frame.filename != __file__:
-            return f"{text} ({file.relative_to(here)}, line {frame.lineno})"
-    return text

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import (
@@ -21,8 +20,9 @@ from lookright.data import (
 from lookright.engine.annotation_check import check_annotations
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.trial import find_stride, try_out
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
-from lookright.explainers import Explainer, explain, explainers_for, make_explainer
+from lookright.explainers import Explainer, make_explainer
 from lookright.losses import METHODS, ExplanationLoss, Objective, build_objective, parse_method
 from lookright.models import (
     Classifier,
@@ -33,9 +33,7 @@ from lookright.models import (
     load_exactly,
     read_weights,
 )
-from lookright.models.modes import evaluating
 from lookright.plugins import make
-from lookright.types import Request, Target
 
 
 @dataclass(frozen=True)
@@ -98,9 +96,9 @@ def set_up(config: TrainConfig) -> Setup:
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
     objective = build_objective(
-        config, _stride(explainer), find_stages(classifier.network, image_size=config.image_size)
+        config, find_stride(explainer), find_stages(classifier.network, image_size=config.image_size)
     )
-    _try_out(objective, explainer)
+    try_out(objective, explainer)
     train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
     counterexamples = make_counterexamples(config)
     supervision: list[ExplanationLoss | Counterexamples] = [term.loss for term in objective.terms]
@@ -156,28 +154,6 @@ def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
     if not isinstance(made, Counterexamples):
         raise ConfigError(f"method: {part.name} gave a {type(made).__name__}, not Counterexamples")
     return made
-
-
-def _stride(explainer: Explainer) -> int:
-    """Pixels per cell of the explanation: explain a blank image and see."""
-    with evaluating(explainer.network), torch.no_grad():
-        explanation = explainer(_blank(explainer), None, Request(target=Target.PREDICTED)).explanation
-    return max(1, round(explainer.image_size / explanation.shape[-2]))
-
-
-def _try_out(objective: Objective, explainer: Explainer) -> None:
-    """Explain a blank image for every loss: an explainer that does not fit is said before training."""
-    image = _blank(explainer)
-    label = torch.zeros(1, dtype=torch.int64, device=image.device)
-    region = torch.zeros_like(image[:, :1], dtype=torch.bool)
-    answering = explainers_for(objective.requests, explainer)
-    with evaluating(explainer.network), torch.no_grad():
-        explain(explainer.network, image, label, answering, region=region)
-
-
-def _blank(explainer: Explainer) -> Tensor:
-    like = next(explainer.network.parameters(), torch.zeros(()))
-    return torch.zeros(1, 3, explainer.image_size, explainer.image_size, device=like.device)
 
 
 def read_data(config: DataConfig) -> AnnotationSet:

@@ -105,6 +105,11 @@ class ExplanationLoss(nn.Module):
     def compute(self, inputs: LossInputs) -> LossResult:
         """Reduce to one number; override this one for a loss that pools or needs more inputs."""
         values = self.per_sample(inputs.explanation, inputs.annotation)
+        if values.shape != inputs.annotated.shape:
+            raise ConfigError(
+                f"{type(self).__name__}.per_sample: got shape {tuple(values.shape)}, need one value per "
+                f"image, ({len(inputs.annotated)},)"
+            )
         return LossResult(global_mean(values, inputs.annotated))
 
     def evaluate(
