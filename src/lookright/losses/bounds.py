@@ -18,7 +18,7 @@ from lookright.types import Normalization, Request
 class R4(ExplanationLoss):
     r"""Bound of the input gradient at the negative marks (R4: Ghitu et al., TMLR 2025).
 
-        L = mean_cij F-_ij B_cij,   B >= |d z_y / d x'_c|  for all x' in the box
+        L = mean_cij F-_ij B_cij,   B >= |d CE / d x'_c|  for all x' in the box
 
     The box holds all images whose pixels at the negative marks differ by at most epsilon. Where RRR makes the
     gradient small at the image itself, this makes it small around it. The mean is over all pixels; the weight
@@ -43,10 +43,7 @@ class R4(ExplanationLoss):
     paper = "R4: Ghitu et al., TMLR 2025"
     uses = "negative"
     cost = "an interval pass through the network and back"
-    differs = (
-        "bounds the gradient of the label's logit; the authors' code bounds that of the cross-entropy and "
-        "adds up both ends of its interval"
-    )
+    differs = "the larger end of the gradient's interval counts; the authors' code adds up both"
     request = Request(explainer="input-gradient-bounds", normalization=Normalization.NONE, channels=True)
 
     def __init__(self, *, squared: bool = False, epsilon: float | None = None) -> None:
