@@ -98,6 +98,11 @@ class TrainConfig(DataConfig):
         True, "let the explanation loss reach the weights above the target layer; false is the published RES"
     )
     guard: bool = option(True, "check on the first step that the explanation loss reaches the weights")
+    negatives_outside: float | None = option(
+        None,
+        "in training, mark as negative what lies farther than this share of the image from every positive "
+        "mark, where nothing negative was marked",
+    )
     target_layer: str | None = option(None, "name of the layer to explain (default: found by itself)")
 
     backbone: str = option(

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from lookright.data.align import align
 from lookright.data.annotations import Area, Item
+from lookright.data.derive import mark_outside
 from lookright.data.images import open_picture
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
@@ -37,6 +38,8 @@ class ExplanationDataset(Dataset[Sample]):
         std: of the three channels, divided by
         flip: mirror at random, image and annotation together
         seed: of the random mirroring
+        negatives_outside: margin around positive marks beyond which everything is marked negative, as a share
+            of the side, where nothing negative was marked (see `derive.mark_outside`); None leaves it out
         cache_bytes: memory for decoded images; 0 decodes each time
 
     Raises:
@@ -69,6 +72,7 @@ class ExplanationDataset(Dataset[Sample]):
         std: Sequence[float],
         flip: bool = False,
         seed: int = 0,
+        negatives_outside: float | None = None,
         cache_bytes: int = 1 << 30,
     ) -> None:
         if image_size < 1:
@@ -81,6 +85,7 @@ class ExplanationDataset(Dataset[Sample]):
         self.image_size = image_size
         self.flip = flip
         self.seed = seed
+        self.negatives_outside = negatives_outside
         self.cache_bytes = cache_bytes
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
@@ -141,6 +146,8 @@ class ExplanationDataset(Dataset[Sample]):
         picture = open_picture(item.path)
         pixels = _resize_image(picture.image, self.image_size)
         marks = _resize_marks(align(item, picture), self.image_size)
+        if self.negatives_outside is not None:
+            marks = mark_outside(marks, self.negatives_outside)
         worker = get_worker_info()
         limit = self.cache_bytes // (worker.num_workers if worker else 1)
         size = pixels.nbytes + marks.nbytes

@@ -224,6 +224,7 @@ def make_dataset(
         std=classifier.std,
         flip=augment and config.flip,
         seed=config.seed,
+        negatives_outside=config.negatives_outside if augment else None,
     )
 
 
