@@ -1,7 +1,7 @@
 """A tiny network of every family that lookright explains, for tests: `FAMILIES[name]()` in eval mode.
 
-The weights are random, but the same at every call. They are drawn at a common size, not as timm and torchvision
-do it: zeros (heads, the last norm of a block) and layer scales of 1e-6 would make gradients vanish.
+The weights are random and the same at every call. They are drawn at a common size: the zeros (heads, the last
+norm of a block) and layer scales of 1e-6 of timm and torchvision would make gradients vanish.
 """
 
 from collections.abc import Callable

@@ -145,6 +145,85 @@ def test_weights_that_there_are_not(tmp_path: pathlib.Path) -> None:
         create("small_cnn", num_classes=3, weights=str(tmp_path / "absent.pth"), image_size=32)
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [
+        ("vit_tiny_patch16_224", 64),
+        ("deit_tiny_distilled_patch16_224", 48),
+        ("swin_tiny_patch4_window7_224", 64),
+        ("swinv2_tiny_window8_256", 64),
+        ("torchvision:vit_b_32", 64),
+        ("torchvision:swin_t", 64),
+        ("test_convnext", 64),
+    ],
+)
+def test_networks_of_one_size_are_made_for_the_size_that_is_asked_for(backbone: str, size: int) -> None:
+    network = create(backbone, num_classes=3, image_size=size).network
+    assert network(torch.zeros(1, 3, size, size)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        ("torchvision:maxvit_t", "cannot be made for image_size 64 .*; use 224, or another network"),
+        ("torchvision:vit_b_16", r"'torchvision:vit_b_16' cannot be made for image_size 70"),
+        ("crossvit_9_240", "fails on an image of 3 x 64 x 64|cannot be made for image_size 64"),
+    ],
+)
+def test_networks_that_cannot_be_made_for_a_size(backbone: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create(backbone, num_classes=3, image_size=70 if "vit_b" in backbone else 64)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "positions"), [("test_vit", "pos_embed"), ("torchvision:vit_b_32", "encoder.pos_embedding")]
+)
+def test_pretrained_positions_are_interpolated(
+    backbone: str, positions: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """The download is replaced by weights for the network's own size, with positions constant per channel."""
+    name = backbone.removeprefix("torchvision:")
+    make_torchvision = torchvision.models.get_model
+    if name == backbone:
+        source = timm.create_model(name, num_classes=1000)
+    else:
+        source = make_torchvision(name, weights=None)
+    state = source.state_dict()
+    state[positions] = torch.arange(state[positions].shape[2]).float().expand_as(state[positions]).clone()
+    make_timm = timm.create_model
+
+    def timm_offline(name: str, *, pretrained: bool, **options: object) -> torch.nn.Module:
+        if not pretrained:
+            return make_timm(name, pretrained=False, **options)
+        torch.save(state, tmp_path / "w.pth")
+        overlay = {"file": str(tmp_path / "w.pth")}
+        return make_timm(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+
+    def torchvision_offline(name: str, *, weights: str | None, **options: object) -> torch.nn.Module:
+        network = make_torchvision(name, weights=None, **options)
+        if weights:
+            network.load_state_dict(state)
+        return network
+
+    monkeypatch.setattr(timm, "create_model", timm_offline)
+    monkeypatch.setattr(torchvision.models, "get_model", torchvision_offline)
+    network = create(backbone, num_classes=3, weights="imagenet", image_size=64).network
+    loaded = network.state_dict()[positions]
+    assert loaded.shape[1] < state[positions].shape[1]
+    torch.testing.assert_close(loaded, torch.arange(loaded.shape[2]).float().expand_as(loaded))
+
+
+def test_both_heads_of_a_distilled_network_are_new(tmp_path: pathlib.Path) -> None:
+    name = "deit_tiny_distilled_patch16_224"
+    torch.save(timm.create_model(name, num_classes=5, img_size=32).state_dict(), tmp_path / "w.pth")
+    classifier = create(name, num_classes=3, weights=str(tmp_path / "w.pth"), image_size=32)
+    assert classifier.weights.endswith(
+        "w.pth: all but head.weight, head.bias, head_dist.weight, head_dist.bias"
+    )
+    for head in (classifier.network.head, classifier.network.head_dist):
+        assert 0.005 < head.weight.std() < 0.015
+
+
 def test_one_class_is_no_classifier() -> None:
     with pytest.raises(ConfigError, match="num_classes: got 1, expected at least 2"):
         create("small_cnn", num_classes=1)

@@ -13,14 +13,20 @@ from lookright.models import (
 )
 
 
-def test_list_holds_ours_timms_and_torchvisions_cnns() -> None:
+def test_list_holds_ours_timms_and_torchvisions() -> None:
     weights = {backbone.name: backbone.weights for backbone in list_backbones()}
     assert weights["small_cnn"] == ()
     assert weights["tf_efficientnet_lite0"] == ("bundled", "imagenet")
     assert weights["resnet18"] == ("imagenet",)
     assert weights["ghostnet_050"] == ()
     assert weights["torchvision:resnet18"] == ("imagenet",)
-    assert not any("vit_" in name or name.startswith("swin") for name in weights)
+    for transformer in (
+        *("vit_small_patch16_224", "vit_small_patch14_reg4_dinov2", "deit_tiny_distilled_patch16_224"),
+        *("swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "convnext_atto"),
+        *("torchvision:vit_b_16", "torchvision:swin_t", "torchvision:swin_v2_t"),
+    ):
+        assert weights[transformer] == ("imagenet",)
+    assert not any(name.startswith(("levit", "samvit")) for name in weights)
     assert len(weights) > 500
 
 
@@ -64,9 +70,25 @@ def test_terminal_output() -> None:
         format_backbones(list_backbones("resnet_18"), "resnet_18")
 
 
+@pytest.mark.parametrize(
+    ("backbone", "layout"),
+    [
+        ("small_cnn", "(B, C, h, w)"),
+        ("test_vit3", "(B, N, C): 4 patch tokens after 1 class or register token"),
+        ("deit_tiny_distilled_patch16_224", "(B, N, C): 4 patch tokens after 2 class or register tokens"),
+        ("test_vit_relpos", "(B, N, C): 4 patch tokens"),
+        ("swin_tiny_patch4_window7_224", "(B, h, w, C)"),
+    ],
+)
+def test_layout_is_said(backbone: str, layout: str) -> None:
+    size = 64 if backbone.startswith("swin") else 32
+    lines = format_backbone(describe_backbone(backbone, image_size=size)).splitlines()
+    assert f"  layout             {layout}" in lines
+
+
 def test_exact_names_that_are_not_listed_are_found_too() -> None:
     assert [b.weights for b in list_backbones("vit_tiny_patch16_224.augreg_in21k")] == [("imagenet",)]
-    assert [b.weights for b in list_backbones("torchvision:swin_t")] == [("imagenet",)]
+    assert [b.weights for b in list_backbones("levit_128s")] == [("imagenet",)]
     assert [b.weights for b in list_backbones("my_module:build")] == [()]
     assert list_backbones("my_module.build") == list_backbones("torchvision:swin_x") == []
 
@@ -82,5 +104,5 @@ def test_scope_that_a_network_has_not_is_said(
     )
     monkeypatch.chdir(tmp_path)
     found = describe_backbone("pointwise_of_a_test:build", image_size=32)
-    assert "needs a convolution larger than 1 x 1" in str(found.scopes["last-stage"])
-    assert "needs a convolution larger than 1 x 1" in format_backbone(found)
+    assert "needs attention, or a convolution larger than 1 x 1" in str(found.scopes["last-stage"])
+    assert "needs attention, or a convolution larger than 1 x 1" in format_backbone(found)

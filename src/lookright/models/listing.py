@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import get_args
 
@@ -18,11 +19,12 @@ from lookright.models.factory import (
     unknown_backbone,
 )
 from lookright.models.layers import TargetLayer, find_target_layer
+from lookright.models.maps import Layout
 from lookright.models.scope import find_scope
 from lookright.models.weights import BUNDLED_BACKBONE
 
-# timm's modules of convolutional networks. Transformers and hybrids are not listed; naming one works where
-# its last map (B, C, h, w) leads to the logits, and is refused clearly where it does not.
+# timm's modules. Other transformers and hybrids are not listed; naming one works where a map or tokens of one
+# lead to the logits, and is refused clearly where none do.
 # fmt: off
 _TIMM_CNNS = (
     "byobnet", "convnext", "cspnet", "cspnext", "densenet", "dla",
@@ -33,8 +35,16 @@ _TIMM_CNNS = (
     "selecsls", "senet", "sknet", "starnet", "tresnet", "vgg",
     "vovnet", "xception", "xception_aligned",
 )
+# Of each at least one was tried: with random weights, a change of the image changed the explained map most at
+# the same place.
+_TIMM_TRANSFORMERS = (
+    "beit", "cait", "convit", "davit", "deit", "edgenext",
+    "efficientformer", "efficientformer_v2", "efficientvit_mit", "eva", "fastvit", "focalnet",
+    "gcvit", "hiera", "maxxvit", "metaformer", "mvitv2", "nest",
+    "nextvit", "pit", "pvt_v2", "swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr",
+    "twins", "vision_transformer", "vision_transformer_relpos", "vitamin", "xcit",
+)
 # fmt: on
-_TORCHVISION_TRANSFORMERS = ("vit_", "swin_", "maxvit")
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,9 @@ class Description:
 
 
 def list_backbones(pattern: str = "") -> list[Backbone]:
-    """List the convolutional networks whose name contains `pattern`: ours, timm's, torchvision's.
+    """List the networks whose name contains `pattern`: ours, timm's, torchvision's.
 
-    An exact name that `create` takes but the list leaves out (a transformer, module:function) is given too.
+    An exact name that `create` takes but the list leaves out (a rarer one, module:function) is given too.
 
     Example:
         >>> [backbone.name for backbone in list_backbones("mobilenet_v3")]
@@ -79,7 +89,8 @@ def list_backbones(pattern: str = "") -> list[Backbone]:
     """
     ours = [Backbone(SMALL_CNN, ())]
     pretrained = {name.partition(".")[0] for name in timm.list_pretrained()}
-    names = sorted({name for module in _TIMM_CNNS for name in timm.list_models(module=module)})
+    modules = (*_TIMM_CNNS, *_TIMM_TRANSFORMERS)
+    names = sorted({name for module in modules for name in timm.list_models(module=module)})
     from_timm = [
         Backbone(
             name,
@@ -88,11 +99,7 @@ def list_backbones(pattern: str = "") -> list[Backbone]:
         )
         for name in names
     ]
-    from_torchvision = [
-        Backbone(name, ("imagenet",))
-        for name in torchvision_names()
-        if not name.removeprefix(TORCHVISION).startswith(_TORCHVISION_TRANSFORMERS)
-    ]
+    from_torchvision = [Backbone(name, ("imagenet",)) for name in torchvision_names()]
     found = [b for b in (*ours, *from_timm, *from_torchvision) if pattern.lower() in b.name.lower()]
     if not found and is_backbone(pattern):
         pretrained_too = pattern.startswith(TORCHVISION) or timm.is_model_pretrained(pattern)
@@ -156,12 +163,16 @@ def format_backbones(backbones: list[Backbone], pattern: str = "") -> str:
 def format_backbone(description: Description) -> str:
     """Write the description of one backbone for the terminal."""
     layer, size = description.target_layer, description.image_size
+    tokens = f"{math.prod(layer.grid)} patch tokens"
+    if layer.prefix:
+        tokens += f" after {layer.prefix} class or register token{'' if layer.prefix == 1 else 's'}"
     rows = [
         ("weights", ", ".join(("none", *description.backbone.weights, "FILE"))),
         ("normalisation", f"mean {_numbers(description.mean)}, std {_numbers(description.std)}"),
         ("target layer", f"{layer.name} ({type(layer.module).__name__})"),
         ("explanation", f"{layer.grid[0]} x {layer.grid[1]} cells for images of {size} x {size} pixels"),
         ("", f"1 cell = {layer.stride} pixels, {layer.channels} channels"),
+        ("layout", layer.layout.value + (f": {tokens}" if layer.layout is Layout.TOKENS else "")),
     ]
     for scope, part in description.scopes.items():
         told = part if isinstance(part, str) else f"{part.parameters:,} parameters: {', '.join(part.modules)}"

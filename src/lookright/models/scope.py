@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lookright.config import TrainScope
 from lookright.errors import ConfigError
-from lookright.models.layers import Execution, find_head, trace
+from lookright.models.trace import Execution, find_heads, is_inside, trace
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ def find_scope(network: nn.Module, scope: TrainScope, *, image_size: int) -> Sco
     """Split the parameters of a network by what is to learn; changes nothing.
 
     - `all`: everything.
-    - `last-stage`: the last unit with a convolution larger than 1 x 1 on a map, and everything executed after
-      it. A unit is a child of the network; a child that holds several stages (`features`, `blocks`, `stages`)
-      is taken apart. A lone convolution takes its neighbours of the same resolution with it (VGG).
-    - `head`: the last layer, the one that gives the logits.
+    - `last-stage`: the last unit that mixes cells, by a convolution larger than 1 x 1 on a map or by
+      attention, and everything executed after it. A unit is a child of the network; a child that holds
+      several stages (`features`, `blocks`, `stages`) is taken apart. So it is the last block of a ViT and the
+      last stage of a Swin. A lone convolution takes its neighbours of the same resolution with it (VGG).
+    - `head`: the last layer, the one that gives the logits (two of a distilled DeiT).
 
     Parameters that did not run in a forward pass are frozen unless the scope is `all`.
 
@@ -56,7 +57,7 @@ def find_scope(network: nn.Module, scope: TrainScope, *, image_size: int) -> Sco
             parts = [name for name, _ in network.named_children()]
             learning = {id(p) for p in network.parameters()}
         case "head":
-            parts = [find_head(trace(network, image_size)).name]
+            parts = [head.name for head in find_heads(trace(network, image_size))]
             learning = _parameters(network, parts)
         case "last-stage":
             parts = _last_stage(network, image_size)
@@ -138,16 +139,22 @@ def _parameters(network: nn.Module, parts: list[str]) -> set[int]:
 
 
 def _last_stage(network: nn.Module, image_size: int) -> list[str]:
-    runs = trace(network, image_size).last_runs
-    convolutions = [name for name, run in runs.items() if _is_spatial_convolution(run)]
-    if not convolutions:
+    traced = trace(network, image_size)
+    runs = traced.last_runs
+    attending = {
+        execution.name
+        for execution in traced.executions
+        if execution.attends and not any(is_inside(execution.name, pool) for pool in traced.pools)
+    }
+    mixing = [name for name, run in runs.items() if name in attending or _is_spatial_convolution(run)]
+    if not mixing:
         raise ConfigError(
-            "train: 'last-stage' needs a convolution larger than 1 x 1 that works on a map, and this network "
-            f"has none for images of {image_size} pixels; use 'all' or 'head'"
+            "train: 'last-stage' needs attention, or a convolution larger than 1 x 1 that works on a map, "
+            f"and this network has none for images of {image_size} pixels; use 'all' or 'head'"
         )
     order = {name: position for position, name in enumerate(runs)}
-    units = sorted(_units("", network, runs, convolutions), key=lambda unit: order[unit])
-    last = max(i for i, unit in enumerate(units) if any(_inside(name, unit) for name in convolutions))
+    units = sorted(_units("", network, runs, mixing), key=lambda unit: order[unit])
+    last = max(i for i, unit in enumerate(units) if any(is_inside(name, unit) for name in mixing))
     if isinstance(runs[units[last]].module, nn.Conv2d):
         parent, grid = _parent(units[last]), runs[units[last]].grid
         while last and _parent(units[last - 1]) == parent and runs[units[last - 1]].grid == grid:
@@ -155,38 +162,44 @@ def _last_stage(network: nn.Module, image_size: int) -> list[str]:
     return units[last:]
 
 
-def _units(
-    prefix: str, module: nn.Module, runs: dict[str, Execution], convolutions: list[str]
-) -> Iterator[str]:
+def _units(prefix: str, module: nn.Module, runs: dict[str, Execution], mixing: list[str]) -> Iterator[str]:
     """Give the executed children of a module, those that hold several stages taken apart."""
     for child_name, child in module.named_children():
         name = f"{prefix}.{child_name}" if prefix else child_name
-        if name in runs and not _holds_stages(runs[name], convolutions):
+        if name in runs and not _holds_stages(runs[name], mixing):
             yield name
         else:  # a ModuleList never runs itself
-            yield from _units(name, child, runs, convolutions)
+            yield from _units(name, child, runs, mixing)
 
 
-def _holds_stages(run: Execution, convolutions: list[str]) -> bool:
+def _holds_stages(run: Execution, mixing: list[str]) -> bool:
     """Whether a module is a container of stages, and no stage itself.
 
     A stage lowers the resolution once, by 2, or not at all. A container lowers it further, or to no map at
-    all; or it holds all convolutions; or most of them, without lowering (a stack of equal blocks).
+    all; or it holds all layers that mix cells; or most of them, without lowering (a stack of equal blocks).
     """
-    inside = sum(_inside(name, run.name) and name != run.name for name in convolutions)
+    inside = sum(is_inside(name, run.name) and name != run.name for name in mixing)
     if not inside:
         return False
-    before = run.input[2] if run.input is not None and len(run.input) == 4 else math.inf
-    shrinks = before / run.grid[0] if run.grid is not None else math.inf
-    return shrinks > 2.5 or inside == len(convolutions) or (shrinks < 1.5 and inside > len(convolutions) / 2)
+    shrinks = _shrinks(run)
+    return shrinks > 2.5 or inside == len(mixing) or (shrinks < 1.5 and inside > len(mixing) / 2)
+
+
+def _shrinks(run: Execution) -> float:
+    """By how much a module lowers the resolution; infinitely, if it gives no map and no tokens."""
+    if run.output is None and run.input is not None and len(run.input) == 3:
+        return 1.0  # a block that hands on more than its tokens
+    if run.view is None or run.input is None or run.output is None:
+        return math.inf
+    if len(run.input) == len(run.output) == 3:
+        return math.sqrt(run.input[1] / run.output[1])
+    # the third axis is a side of the map in either layout
+    before = run.input[2] if len(run.input) == 4 else math.sqrt(run.input[1])
+    return before / run.view.grid[0]
 
 
 def _is_spatial_convolution(run: Execution) -> bool:
     return isinstance(run.module, nn.Conv2d) and max(run.module.kernel_size) > 1 and run.grid is not None
-
-
-def _inside(name: str, part: str) -> bool:
-    return name == part or name.startswith(part + ".")
 
 
 def _parent(name: str) -> str:

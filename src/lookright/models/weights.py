@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,12 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], source: str | 
 
 
 def load_backbone(
-    network: nn.Module, state: Mapping[str, Tensor], source: str | Path, *, head: str, keep_head: bool = False
+    network: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str | Path,
+    *,
+    head: str | Sequence[str],
+    keep_head: bool = False,
 ) -> tuple[str, ...]:
     """Load all weights but the head's.
 
@@ -90,7 +95,7 @@ def load_backbone(
         network: what to load into
         state: name -> tensor
         source: where it comes from, for the error
-        head: name of the module that gives the logits
+        head: name of the module that gives the logits, or names of several
         keep_head: load the head too if the file has one of the same shape
 
     Returns:
@@ -100,20 +105,21 @@ def load_backbone(
         CheckpointError: anything but the head does not fit.
     """
     own = network.state_dict()
-    of_head = [name for name in own if name == head or name.startswith(f"{head}.")]
+    heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
+    of_head = [name for name in own if f"{name}.".startswith(heads)]
     fits = all(name in state and state[name].shape == own[name].shape for name in of_head)
     left_out = () if keep_head and fits else tuple(of_head)
     load_exactly(network, {**state, **{name: own[name] for name in left_out}}, source)
     return left_out
 
 
-def load_state(network: nn.Module, path: str | Path, *, head: str) -> tuple[str, ...]:
+def load_state(network: nn.Module, path: str | Path, *, head: str | Sequence[str]) -> tuple[str, ...]:
     """Load a weight file; a head of another size (other classes) is left out, everything else must fit.
 
     Args:
         network: what to load into
         path: see `read_weights`
-        head: name of the module that gives the logits
+        head: name of the module that gives the logits, or names of several
 
     Returns:
         Names of the tensors that were left out and keep their initialisation.
