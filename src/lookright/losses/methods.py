@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal, cast, get_args
 
 from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
@@ -55,8 +55,7 @@ class MethodInfo:
     loss: type[ExplanationLoss] | None
     """the loss that it is about; None where explanations are not supervised"""
     recipe: Recipe
-    flags: str = ""
-    """options of the command line that are its own"""
+    _: KW_ONLY
     weighting: Weighting = "gradient"
     """how the weight beside the prediction loss is set unless the user says otherwise: as it is, because the
     paper's weight is independent of scale, or by the ratio of gradients"""
@@ -181,6 +180,7 @@ def _res_with_learned_imputer(
     stop_gradient: bool = False,
     published_init: bool = False,
 ) -> RES:
+    _check_choice("imputer", imputer, get_args(ImputerName))
     learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
     sees_image = imputer in ("s2", "d2")
     return RES(
@@ -203,15 +203,15 @@ def _res_l(context: MethodContext, options: Options) -> list[Term]:
     return [_term(context.name, _res_with_learned_imputer, flags | dict(options), given=given)]
 
 
-def _outside(*, outside: str = "complement") -> Evidence:
-    return Evidence(Outside(outside))
+def _outside(*, outside: str = "complement", overlap: float = 0.0) -> list[Term]:
+    _check_choice("outside", outside, [kind.value for kind in Outside])
+    terms = [Term(Evidence(Outside(outside)))]
+    return [*terms, Term(SoftIoU(), overlap)] if overlap else terms
 
 
 def _evidence(context: MethodContext, options: Options) -> list[Term]:
-    terms = [_term(context.name, _outside, _flags(context.config, "outside") | dict(options))]
-    if context.config.overlap:
-        terms.append(Term(SoftIoU(), context.config.overlap))
-    return terms
+    given = _flags(context.config, "outside", "overlap") | dict(options)
+    return cast(list[Term], make("method", _outside, given, name=context.name))
 
 
 def _layers(
@@ -233,6 +233,11 @@ def _adds_images(context: MethodContext, options: Options) -> list[Term]:
     return []  # whoever makes the batches makes the images, with these options
 
 
+def _check_choice(name: str, got: str, choices: Sequence[str]) -> None:
+    if got not in choices:
+        raise ConfigError(f"{name}: got '{got}', choose one of {', '.join(choices)}")
+
+
 def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
@@ -242,16 +247,21 @@ METHODS: dict[str, MethodInfo] = {
     for info in (
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo(
-            "gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA), "", "fixed"
+            "gradia",
+            "L1 distance between explanation and positive marks",
+            GRADIA,
+            _one(GRADIA),
+            weighting="fixed",
         ),
-        MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS), "", "fixed"),
+        MethodInfo(
+            "haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS), weighting="fixed"
+        ),
         MethodInfo(
             "res-g",
             "slack, adaptive threshold, Gaussian imputer",
             RES,
             _res_g,
-            "--slack --threshold --impute --per-image",
-            "fixed",
+            weighting="fixed",
             takes=_res,
         ),
         MethodInfo(
@@ -259,8 +269,7 @@ METHODS: dict[str, MethodInfo] = {
             "slack, adaptive threshold, learned imputer (s1, s2, d1, d2)",
             RES,
             _res_l,
-            "as res-g, --imputer --regularizer --stop-gradient --published-init",
-            "fixed",
+            weighting="fixed",
             takes=_res_with_learned_imputer,
         ),
         MethodInfo(
@@ -268,8 +277,7 @@ METHODS: dict[str, MethodInfo] = {
             "squared evidence of the decision outside the annotation",
             Evidence,
             _evidence,
-            "--outside --overlap",
-            "fixed",
+            weighting="fixed",
             takes=_outside,
         ),
         MethodInfo("rrr", "squared input gradient at the negative marks", RRR, _one(RRR)),
@@ -293,8 +301,7 @@ METHODS: dict[str, MethodInfo] = {
             "distance between input gradient and graded map at several scales",
             Harmonization,
             _one(Harmonization),
-            "",
-            "fixed",
+            weighting="fixed",
         ),
         MethodInfo("cdep", "share of the logits that comes from the negative marks", CDEP, _one(CDEP)),
         MethodInfo(
@@ -302,8 +309,7 @@ METHODS: dict[str, MethodInfo] = {
             "squared distance between a transformer's relevance and the positive marks",
             RobustViT,
             _one(RobustViT),
-            "",
-            "fixed",
+            weighting="fixed",
         ),
         MethodInfo("r4", "bound of the input gradient around the negative marks", R4, _one(R4)),
         MethodInfo("ibp-ex", "cross-entropy of the worst case over the negative marks", IBPEx, _one(IBPEx)),
