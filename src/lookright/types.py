@@ -33,7 +33,11 @@ class Target(enum.Enum):
 
 
 class Score(enum.Enum):
-    """The scalar of an image that an explanation explains, for the class c that `Target` picks."""
+    """The scalar of an image that an explanation explains, for the class c that `Target` picks.
+
+    All but the logit compare classes as a softmax does, so they are for one class per image. Where each class
+    is decided by itself (multi-label) or a number is predicted, the logit alone is explained.
+    """
 
     LOGIT = "logit"
     """z_c"""
@@ -113,13 +117,20 @@ class Sample(NamedTuple):
     image: Tensor
     """(3, H, W), normalised as the network wants it"""
     label: int
+    """-1 where the task is not single-label"""
     annotation: Tensor
-    """(1, H, W) in [-1, 1]: > 0 relevant, < 0 must not be used, 0 unmarked"""
+    """(1, H, W) in [-1, 1]: > 0 relevant, < 0 must not be used, 0 unmarked; multi-label: the first one"""
     annotated: bool
     """whether a person has annotated this image at all (an empty annotation is one)"""
     id: str
     mirrored: bool = False
     """whether left and right are swapped"""
+    value: float | None = None
+    """regression: the number to predict"""
+    labels: Tensor | None = None
+    """multi-label: (K,) float32 in {0, 1}"""
+    annotations: tuple[tuple[int, Tensor], ...] = ()
+    """multi-label: each annotated class and its annotation, (1, H, W)"""
 
 
 class Batch(NamedTuple):

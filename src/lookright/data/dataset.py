@@ -10,14 +10,14 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from lookright.data.align import align
+from lookright.data.align import align, align_marks
 from lookright.data.annotations import Area, Item
 from lookright.data.derive import mark_outside
-from lookright.data.images import open_picture
+from lookright.data.images import Picture, open_picture
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
 from lookright.resize import resize_annotation
-from lookright.types import Batch, Sample
+from lookright.types import Batch, Rows, Sample
 
 
 class ExplanationDataset(Dataset[Sample]):
@@ -41,13 +41,15 @@ class ExplanationDataset(Dataset[Sample]):
         negatives_outside: margin around positive marks beyond which everything is marked negative, as a share
             of the side, where nothing negative was marked (see `derive.mark_outside`); None leaves it out
         cache_bytes: memory for decoded images; 0 decodes each time
+        num_classes: K of a multi-label task; None where images have one label, or a number
 
     Raises:
         ConfigError: an argument out of range.
 
     Shapes:
         a sample's image is (3, image_size, image_size) float32, its annotation (1, image_size, image_size)
-        float32 in [-1, 1], all 0 where the image is not annotated.
+        float32 in [-1, 1], all 0 where the image is not annotated. In a multi-label task a sample has (K,)
+        labels and one annotation of this shape per annotated class.
 
     Example:
         >>> import tempfile
@@ -74,6 +76,7 @@ class ExplanationDataset(Dataset[Sample]):
         seed: int = 0,
         negatives_outside: float | None = None,
         cache_bytes: int = 1 << 30,
+        num_classes: int | None = None,
     ) -> None:
         if image_size < 1:
             raise ConfigError(f"image_size: got {image_size}; give the side of the square in pixels, 224 say")
@@ -87,9 +90,10 @@ class ExplanationDataset(Dataset[Sample]):
         self.seed = seed
         self.negatives_outside = negatives_outside
         self.cache_bytes = cache_bytes
+        self.num_classes = num_classes
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
-        self._cache: dict[int, tuple[Tensor, Tensor]] = {}
+        self._cache: dict[int, tuple[Tensor, tuple[tuple[int, Tensor], ...]]] = {}
         self._cached_bytes = 0
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
         self._epoch = torch.zeros(1, dtype=torch.int64)
@@ -103,7 +107,7 @@ class ExplanationDataset(Dataset[Sample]):
     @property
     def annotated(self) -> list[bool]:
         """Whether each image has an annotation."""
-        return [item.marks is not None for item in self.items]
+        return [item.annotated for item in self.items]
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins: every epoch mirrors other images.
@@ -133,32 +137,50 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         pixels, marks = self._load(index)
         image = (pixels.float() / 255 - self._mean) / self._std
-        annotation = marks.float()
+        annotations = tuple((label, annotation.float()) for label, annotation in marks)
         if mirrored:
-            image, annotation = mirror(image, annotation)
-        return Sample(image, item.label, annotation, item.marks is not None, item.id, mirrored)
+            image, *mirrored_marks = mirror(image, *(annotation for _, annotation in annotations))
+            annotations = tuple(
+                (label, annotation)
+                for (label, _), annotation in zip(annotations, mirrored_marks, strict=True)
+            )
+        first = annotations[0][1]
+        if self.num_classes is None:
+            return Sample(image, item.label, first, item.annotated, item.id, mirrored, item.value)
+        labels = torch.zeros(self.num_classes)
+        labels[list(item.labels)] = 1
+        known = annotations if item.annotated else ()
+        return Sample(image, item.label, first, item.annotated, item.id, mirrored, None, labels, known)
 
-    def _load(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, S, S) uint8 and annotation (1, S, S), int8 where that can hold it."""
+    def _load(self, index: int) -> tuple[Tensor, tuple[tuple[int, Tensor], ...]]:
+        """Image (3, S, S) uint8 and each class's annotation (1, S, S), int8 where that can hold it.
+
+        One of zeros where nothing is annotated.
+        """
         if index in self._cache:
             return self._cache[index]
         item = self.items[index]
         picture = open_picture(item.path)
         pixels = _resize_image(picture.image, self.image_size)
-        marks = _resize_marks(align(item, picture), self.image_size)
-        if self.negatives_outside is not None:
-            marks = mark_outside(marks, self.negatives_outside)
+        marks = tuple((label, self._at_size(signed)) for label, signed in _drawn(item, picture))
         worker = get_worker_info()
         limit = self.cache_bytes // (worker.num_workers if worker else 1)
-        size = pixels.nbytes + marks.nbytes
+        size = pixels.nbytes + sum(annotation.nbytes for _, annotation in marks)
         if self._cached_bytes + size <= limit:
             self._cache[index] = pixels, marks
             self._cached_bytes += size
         return pixels, marks
 
+    def _at_size(self, signed: Area | None) -> Tensor:
+        marks = _resize_marks(signed, self.image_size)
+        return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples into a batch: the `collate_fn` of a DataLoader.
+
+    In a multi-label task a batch has one row per annotated class of each image. An image without any has one
+    row that is not annotated: of the first class that it shows, or else of class 0.
 
     Example:
         >>> zeros = torch.zeros(1, 2, 2)
@@ -166,14 +188,46 @@ def collate(samples: Sequence[Sample]) -> Batch:
         >>> batch.image.shape, batch.label, batch.annotated, batch.id
         (torch.Size([1, 3, 2, 2]), tensor([1]), tensor([False]), ('a.jpg',))
     """
-    return Batch(
+    batch = Batch(
         image=torch.stack([sample.image for sample in samples]),
-        label=torch.tensor([sample.label for sample in samples], dtype=torch.int64),
+        label=_labels(samples),
         annotation=torch.stack([sample.annotation for sample in samples]),
         annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
         id=tuple(sample.id for sample in samples),
         mirrored=torch.tensor([sample.mirrored for sample in samples], dtype=torch.bool),
     )
+    return batch if batch.label.ndim == 1 else _with_rows(batch, samples)
+
+
+def _labels(samples: Sequence[Sample]) -> Tensor:
+    several = [sample.labels for sample in samples if sample.labels is not None]
+    if several:
+        return torch.stack(several)
+    values = [sample.value for sample in samples if sample.value is not None]
+    if values:
+        return torch.tensor(values, dtype=torch.float32)
+    return torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+
+
+def _with_rows(batch: Batch, samples: Sequence[Sample]) -> Batch:
+    image, label, annotation = [], [], []
+    for i, sample in enumerate(samples):
+        shown = int(batch.label[i].argmax())  # the first of the largest: of zeros, class 0
+        for of, marks in sample.annotations or ((shown, sample.annotation),):
+            image.append(i)
+            label.append(of)
+            annotation.append(marks)
+    rows = Rows(torch.tensor(image), torch.tensor(label))
+    annotated = batch.annotated[rows.image]
+    return batch._replace(annotation=torch.stack(annotation), annotated=annotated, rows=rows)
+
+
+def _drawn(item: Item, picture: Picture) -> list[tuple[int, Area | None]]:
+    """Each annotated class and its annotation; one that is None where there is none."""
+    if item.marks_by_class:
+        by_class = sorted(item.marks_by_class.items())
+        return [(label, align_marks(marks, picture, item.id)) for label, marks in by_class]
+    return [(item.label, align(item, picture))]
 
 
 def _resize_image(image: Image.Image, side: int) -> Tensor:

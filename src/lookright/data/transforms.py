@@ -29,14 +29,17 @@ def draw_mirrored(*, seed: int, epoch: int, index: int) -> bool:
     return bool(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0] & 1)
 
 
-def mirror(image: Tensor, annotation: Tensor) -> tuple[Tensor, Tensor]:
-    """Swap left and right of an image and its annotation alike.
+def mirror(image: Tensor, *annotations: Tensor) -> tuple[Tensor, ...]:
+    """Swap left and right of an image and its annotations alike.
 
     The image is not cropped anywhere in training, so that no mark is lost.
 
     Args:
         image: (3, H, W)
-        annotation: (1, H, W)
+        annotations: (1, H, W) each
+
+    Returns:
+        the image, then the annotations
 
     Example:
         >>> import torch
@@ -47,5 +50,5 @@ def mirror(image: Tensor, annotation: Tensor) -> tuple[Tensor, Tensor]:
     """
     # The functional form: RandomHorizontalFlip draws from torch's random numbers even at p = 1.
     flipped = functional.horizontal_flip(tv_tensors.Image(image))
-    flipped_annotation = functional.horizontal_flip(tv_tensors.Mask(annotation))
-    return flipped.as_subclass(Tensor), flipped_annotation.as_subclass(Tensor)
+    masks = [functional.horizontal_flip(tv_tensors.Mask(annotation)) for annotation in annotations]
+    return tuple(each.as_subclass(Tensor) for each in (flipped, *masks))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from lookright.data import Counterexamples, ExplanationDataset
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
@@ -42,7 +44,8 @@ def check_annotations(
     for index in annotated:
         if not missing:
             return
-        marks = train.sample(index, mirrored=False).annotation
+        sample = train.sample(index, mirrored=False)
+        marks = torch.stack([sample.annotation, *(annotation for _, annotation in sample.annotations)])
         for sign, there in (("positive", marks > 0), ("negative", marks < 0)):
             if bool(there.any()):
                 missing.pop(sign, None)
