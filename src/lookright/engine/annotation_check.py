@@ -10,7 +10,10 @@ from lookright.data import Counterexamples, ExplanationDataset
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
 
-_MEANING = {"positive": "where the evidence is", "negative": "where no evidence may be"}
+_REMEDY = {
+    "positive": "mark where the evidence is",
+    "negative": "mark where no evidence may be, give --negatives-outside 0.05",
+}
 
 
 def check_annotations(
@@ -38,7 +41,7 @@ def check_annotations(
         )
     missing: dict[str, str] = {}
     for part in supervision:
-        signs = [sign for sign in _MEANING if sign in part.uses]
+        signs = [sign for sign in _REMEDY if sign in part.uses]
         if len(signs) == 1:
             missing[signs[0]] = type(part).__name__
     for index in annotated:
@@ -52,11 +55,11 @@ def check_annotations(
     for sign, name in missing.items():
         raise ConfigError(
             f"method: {method} uses {sign} marks alone ({name}), and none of the {len(annotated)} annotated "
-            f"training images has one; mark {_MEANING[sign]}, or choose one of {', '.join(_without(sign))}"
+            f"training images has one; {_REMEDY[sign]}, or choose one of {', '.join(_without(sign))}"
         )
 
 
 def _without(sign: str) -> list[str]:
     """Methods that can do without marks of a sign."""
-    (other,) = _MEANING.keys() - {sign}
+    (other,) = _REMEDY.keys() - {sign}
     return [name for name, info in METHODS.items() if info.loss is not None and other in info.loss.uses]
