@@ -115,7 +115,7 @@ def test_a_method_without_annotations_to_learn_from(
         (
             "ce",
             "masks",
-            r"negative marks alone \(Counterexamples\).*mark where no evidence may be, give --negatives-outside",
+            r"negative marks alone \(Counterexamples\).*no evidence may be, give --negatives-outside",
         ),
         ("gradia + rrr", "masks", r"gradia \+ rrr uses negative marks alone \(RRR\).* res-g, "),
         (
