@@ -152,7 +152,6 @@ def test_weights_that_there_are_not(tmp_path: pathlib.Path) -> None:
         ("deit_tiny_distilled_patch16_224", 48),
         ("swin_tiny_patch4_window7_224", 64),
         ("swinv2_tiny_window8_256", 64),
-        ("torchvision:vit_b_32", 64),
         ("torchvision:swin_t", 64),
         ("test_convnext", 64),
     ],
@@ -182,12 +181,12 @@ def test_pretrained_positions_are_interpolated(
     backbone: str, positions: str, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     """The download is replaced by weights for the network's own size, with positions constant per channel."""
-    name = backbone.removeprefix("torchvision:")
-    make_torchvision = torchvision.models.get_model
-    if name == backbone:
-        source = timm.create_model(name, num_classes=1000)
-    else:
-        source = make_torchvision(name, weights=None)
+
+    def make_torchvision(name: str, *, image_size: int = 224, num_classes: int = 1000) -> torch.nn.Module:
+        return torchvision.models.VisionTransformer(image_size, 32, 1, 2, 16, 16, num_classes=num_classes)
+
+    is_torchvision = backbone.startswith("torchvision:")
+    source = make_torchvision("vit_b_32") if is_torchvision else timm.create_model(backbone, num_classes=1000)
     state = source.state_dict()
     state[positions] = torch.arange(state[positions].shape[2]).float().expand_as(state[positions]).clone()
     make_timm = timm.create_model
@@ -200,7 +199,7 @@ def test_pretrained_positions_are_interpolated(
         return make_timm(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
 
     def torchvision_offline(name: str, *, weights: str | None, **options: object) -> torch.nn.Module:
-        network = make_torchvision(name, weights=None, **options)
+        network = make_torchvision(name, **options)
         if weights:
             network.load_state_dict(state)
         return network

@@ -122,7 +122,7 @@ def test_trace_gives_equal_numbers_to_the_same_tensor() -> None:
     ("name", "message"),
     [
         ("layer5", "has no 'layer5'; close: layer4"),
-        ("fc", "gives .1, 3. .* no map .B, C, h, w. .* name one of layer4, layer3"),
+        ("fc", "gives .1, 3. .* not a map .B, C, h, w. .* name one of layer4, layer3"),
         ("global_pool.pool", "more than one cell"),
     ],
 )
@@ -333,7 +333,7 @@ def test_what_is_no_map_is_refused_by_name(name: str) -> None:
     if name == "patch_drop":  # tokens, and passed over only when nothing is named
         assert find_target_layer(network, image_size=32, name=name).prefix == 1
         return
-    with pytest.raises(ConfigError, match=r"no map .* and no tokens .* name one of blocks.1.norm1, "):
+    with pytest.raises(ConfigError, match=r"not a map .* nor the tokens .* name one of blocks.1.norm1, "):
         find_target_layer(network, image_size=32, name=name)
 
 

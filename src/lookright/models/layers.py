@@ -104,8 +104,9 @@ def _named(network: nn.Module, traced: Trace, candidates: list[Execution], name:
         if execution.view is None:
             got = execution.output or "something that is not one tensor"
             reason = (
-                f"'{name}' gives {got} for an image of {traced.image_size} pixels, no map (B, C, h, w) or "
-                "(B, h, w, C) with more than one cell and no tokens (B, N, C) of one; use larger images, or "
+                f"'{name}' gives {got} for an image of {traced.image_size} pixels, not a map "
+                "(B, C, h, w) or (B, h, w, C) with more than one cell, nor the tokens (B, N, C) of one; "
+                "use larger images, or "
             )
         elif (fault := _fault(name, execution.view, reach)) is not None:
             reason = f"{fault}; "
