@@ -92,7 +92,8 @@ def find_target_layer(network: nn.Module, *, image_size: int, name: str | None =
             return _target(execution, execution.view, image_size)
     raise ConfigError(
         f"target_layer: the logits depend on none of the maps in this network ('{candidates[0].name}', say): "
-        "it computes without gradients, or detaches them; an explanation needs a path from map to logits"
+        "it computes without gradients, detaches them, or multiplies by zeros that do not learn; an "
+        "explanation needs a path from a map to the logits"
     )
 
 
