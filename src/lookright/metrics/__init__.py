@@ -15,6 +15,14 @@ from lookright.metrics.localization import (
     recall,
     rescale,
 )
+from lookright.metrics.multilabel import (
+    hamming_accuracy,
+    macro_f1,
+    mean_average_precision,
+    micro_f1,
+    multilabel_performance,
+    per_class_multilabel,
+)
 from lookright.metrics.performance import (
     accuracy,
     auroc,
@@ -23,9 +31,19 @@ from lookright.metrics.performance import (
     performance,
 )
 from lookright.metrics.reasonability import Cell, ReasonabilityMatrix, is_reasonable
+from lookright.metrics.regression import mae, r2, regression_performance, rmse, spearman
 from lookright.metrics.summary import PerImage, summarize
+from lookright.metrics.task_summary import (
+    DECISIVE,
+    multilabel_rows,
+    performance_of,
+    regression_rows,
+    summarize_multilabel,
+    summarize_regression,
+)
 
 __all__ = [
+    "DECISIVE",
     "Cell",
     "Figure",
     "PerImage",
@@ -37,15 +55,31 @@ __all__ = [
     "energy_pointing_game",
     "f1",
     "group_accuracy",
+    "hamming_accuracy",
     "iou",
     "is_reasonable",
     "localization",
+    "macro_f1",
+    "mae",
+    "mean_average_precision",
+    "micro_f1",
+    "multilabel_performance",
+    "multilabel_rows",
     "per_class_accuracy",
+    "per_class_multilabel",
     "performance",
+    "performance_of",
     "pointing_game",
     "precision",
+    "r2",
     "recall",
+    "regression_performance",
+    "regression_rows",
     "rescale",
+    "rmse",
+    "spearman",
     "summarize",
+    "summarize_multilabel",
+    "summarize_regression",
     "worst_group",
 ]

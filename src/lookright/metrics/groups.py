@@ -27,18 +27,29 @@ def group_accuracy(correct: Sequence[bool], groups: Sequence[str | None]) -> dic
     """
     if len(correct) != len(groups):
         raise ValueError(f"groups: one per image, got {len(groups)} for {len(correct)} images")
-    members: dict[str, list[bool]] = defaultdict(list)
-    for right, group in zip(correct, groups, strict=True):
+    return group_mean([float(bool(right)) for right in correct], groups)
+
+
+def group_mean(values: Sequence[float], groups: Sequence[str | None]) -> dict[str, Figure]:
+    """Mean of a value over the images of each group; arguments and result as `group_accuracy`.
+
+    Example:
+        >>> group_mean([1.0, 0.5, 0.0], ["land", "land", "water"])
+        {'land': Figure(value=0.75, n=2), 'water': Figure(value=0.0, n=1)}
+    """
+    members: dict[str, list[float]] = defaultdict(list)
+    for value, group in zip(values, groups, strict=True):
         if group:
-            members[group].append(bool(right))
+            members[group].append(value)
     return {group: Figure.mean(members[group]) for group in sorted(members)}
 
 
-def worst_group(figures: Mapping[str, Figure]) -> tuple[str, Figure]:
+def worst_group(figures: Mapping[str, Figure], *, higher_is_better: bool = True) -> tuple[str, Figure]:
     """The group that the model serves worst (worst-group accuracy: Sagawa et al., ICLR 2020).
 
     Args:
         figures: group name -> accuracy, of `group_accuracy`
+        higher_is_better: false for an error
 
     Returns:
         Name and figure. Of equally bad groups, the one with more images; then the first by name.
@@ -53,4 +64,5 @@ def worst_group(figures: Mapping[str, Figure]) -> tuple[str, Figure]:
     defined = {name: figure for name, figure in figures.items() if figure.n}
     if not defined:
         raise ValueError("figures: no group has images; give split.csv a column 'group'")
-    return min(defined.items(), key=lambda item: (item[1].value, -item[1].n, item[0]))
+    sign = 1 if higher_is_better else -1
+    return min(defined.items(), key=lambda item: (sign * item[1].value, -item[1].n, item[0]))

@@ -26,7 +26,8 @@ LOCALIZATION = ("iou", "precision", "recall", "f1", "epg", "pointing_game")
 class PerImage:
     """What a model made of each image of a split, column by column: N rows, one per image.
 
-    Figures are NaN where they are not defined for an image (see `lookright.metrics.localization`).
+    In a multi-label task one per image and annotated class (see `lookright.metrics.task_summary`). Figures
+    are NaN where they are not defined for an image (see `lookright.metrics.localization`).
 
     Raises:
         ValueError: columns of different length.
@@ -35,12 +36,13 @@ class PerImage:
     id: tuple[str, ...]
     file: tuple[str, ...]
     label: tuple[str, ...]
-    """name of the true class"""
+    """name of the true class; of all true classes, with ; between; the true number"""
     predicted: tuple[str, ...]
-    """name of the most probable class"""
+    """name of the most probable class; of all classes from 0.5 on; the predicted number"""
     probability: tuple[float, ...]
-    """of the predicted class"""
-    correct: tuple[bool, ...]
+    """of the explained class, which is the predicted one in a single-label task; NaN for a number"""
+    correct: tuple[bool | None, ...]
+    """whether the class was predicted right; None for a number"""
     annotated: tuple[bool, ...]
     group: tuple[str | None, ...]
     iou: tuple[float, ...]
@@ -51,14 +53,20 @@ class PerImage:
     pointing_game: tuple[float, ...]
     reasonable: tuple[bool | None, ...]
     """`lookright.metrics.is_reasonable` of the IoU; None where that is not defined"""
+    explained: tuple[str, ...] | None = None
+    """multi-label: name of the class that the row is about; `id` is then ID#CLASS"""
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in _READ}
+        lengths = {name: len(getattr(self, name)) for name in self._columns}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns: one value per image in each, got lengths {lengths}")
 
     def __len__(self) -> int:
         return len(self.id)
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(_READ) if self.explained is None else (*_READ, "explained")
 
     @classmethod
     def of(
@@ -124,8 +132,8 @@ class PerImage:
         """
         with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(_READ)
-            columns = [getattr(self, name) for name in _READ]
+            writer.writerow(self._columns)
+            columns = [getattr(self, name) for name in self._columns]
             writer.writerows([_text(value) for value in row] for row in zip(*columns, strict=True))
 
     @classmethod
@@ -143,10 +151,12 @@ class PerImage:
                     raise DataError(
                         f"{path}: lacks the column(s) {', '.join(missing)}; evaluate the run again"
                     )
-                rows = [_read_row(row, f"{path}, line {reader.line_num}") for row in reader]
+                several = "explained" in (reader.fieldnames or ())
+                read = {**_READ, **_READ_SEVERAL} if several else _READ
+                rows = [_read_row(row, read, f"{path}, line {reader.line_num}") for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: cannot be read ({error}); evaluate the run again") from error
-        return cls(**{name: tuple(row[name] for row in rows) for name in _READ})
+        return cls(**{name: tuple(row[name] for row in rows) for name in read})
 
 
 def summarize(per_image: PerImage, probabilities: Tensor, classes: Sequence[str]) -> dict[str, Any]:
@@ -184,18 +194,20 @@ def summarize(per_image: PerImage, probabilities: Tensor, classes: Sequence[str]
     figures = performance(probabilities, labels)
     figures |= {name: Figure.mean(getattr(per_image, name)) for name in LOCALIZATION}
     summary: dict[str, Any] = {name: figure.as_json() for name, figure in figures.items()}
-    summary["per_class_accuracy"] = _as_json(per_class_accuracy(probabilities, labels, classes))
-    groups = group_accuracy(per_image.correct, per_image.group)
+    summary["per_class_accuracy"] = as_json(per_class_accuracy(probabilities, labels, classes))
+    correct = [bool(right) for right in per_image.correct]
+    groups = group_accuracy(correct, per_image.group)
     if groups:
         name, figure = worst_group(groups)
-        summary["group_accuracy"] = _as_json(groups)
+        summary["group_accuracy"] = as_json(groups)
         summary["worst_group_accuracy"] = {**figure.as_json(), "group": name}
-    matrix = ReasonabilityMatrix.of(per_image.id, per_image.correct, per_image.reasonable)
+    matrix = ReasonabilityMatrix.of(per_image.id, correct, per_image.reasonable)
     summary["reasonability_matrix"] = matrix.as_json()
     return summary
 
 
-def _as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | int | None]]:
+def as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, float | int | None]]:
+    """Named figures as metrics.json holds them."""
     return {name: figure.as_json() for name, figure in figures.items()}
 
 
@@ -205,11 +217,13 @@ def _text(value: str | float | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_row(row: Mapping[str | Any, str | Any], place: str) -> dict[str, Any]:
+def _read_row(
+    row: Mapping[str | Any, str | Any], columns: Mapping[str, Callable[[str], object]], place: str
+) -> dict[str, Any]:
     if None in row or None in row.values():
         raise DataError(f"{place}: too many or too few columns, the file is damaged; evaluate the run again")
     values: dict[str, Any] = {}
-    for name, read in _READ.items():
+    for name, read in columns.items():
         try:
             values[name] = read(row[name])
         except (ValueError, KeyError) as error:
@@ -237,10 +251,13 @@ _READ: dict[str, Callable[[str], object]] = {
     "label": _name,
     "predicted": _name,
     "probability": _number,
-    "correct": _flag,
+    "correct": lambda text: _flag(text) if text else None,
     "annotated": _flag,
     "group": lambda text: text or None,
     **dict.fromkeys(LOCALIZATION, _number),
     "reasonable": lambda text: _flag(text) if text else None,
 }
 """Column of the table -> how its text is read."""
+
+_READ_SEVERAL: dict[str, Callable[[str], object]] = {"label": str, "predicted": str, "explained": _name}
+"""The same for a multi-label task, where an image may show no class."""
