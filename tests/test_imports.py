@@ -20,7 +20,7 @@ RANKS = (
     ("data", "models", "losses", "metrics"),
     ("explainers",),
     ("engine",),
-    ("report", "bench"),
+    ("report", "bench", "describe"),
     ("demo",),
     ("cli",),
 )

@@ -145,19 +145,25 @@ def _report(options: Namespace) -> None:
 
 
 def _methods_arguments(parser: Parser) -> None:
-    parser.usage = "lookright methods"
+    parser.usage = "lookright methods [NAME]"
+    parser.add_argument(
+        "name",
+        type=str,
+        nargs="?",
+        default="",
+        metavar="NAME",
+        help="a method, an explainer, or a class of your own (module.Class): say everything about it",
+    )
+    parser.add_argument("--markdown", action="store_true", help="write docs/methods.md instead")
 
 
 def _methods(options: Namespace) -> None:
-    from lookright.losses import METHODS
+    from lookright.describe import find_entry, format_entry, format_overview, write_document
 
-    for info in METHODS.values():
-        say(f"{info.name:<10} {info.summary}")
-        if info.paper != "-":
-            say(
-                f"{'':<10} {info.paper}; uses {info.uses} marks"
-                + ("" if info.options == "-" else f"; {info.options}")
-            )
+    if options.markdown:
+        say(write_document().rstrip())
+    else:
+        say(format_entry(find_entry(options.name)) if options.name else format_overview())
 
 
 def _backbones_arguments(parser: Parser) -> None:

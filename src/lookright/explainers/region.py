@@ -25,6 +25,7 @@ class RegionExplainer(Explainer):
     It runs a pass of its own through the network, in evaluation mode.
     """
 
+    order = "first"
     needs = Needs(gradient=False, region=True)
 
     def explain(self, seen: Seen) -> Tensor:

@@ -204,6 +204,12 @@ def _res_l(context: MethodContext, options: Options) -> list[Term]:
 
 
 def _outside(*, outside: str = "complement", overlap: float = 0.0) -> list[Term]:
+    """Make the terms of evidence.
+
+    Args:
+        outside: complement (all but the positive marks, where there are no negative ones) or negative
+        overlap: weight of the soft IoU added to it; 0 leaves it out
+    """
     _check_choice("outside", outside, [kind.value for kind in Outside])
     terms = [Term(Evidence(Outside(outside)))]
     return [*terms, Term(SoftIoU(), overlap)] if overlap else terms
@@ -217,6 +223,12 @@ def _evidence(context: MethodContext, options: Options) -> list[Term]:
 def _layers(
     *, stages: tuple[str, ...], layers: str | Sequence[str] = "all", published: bool = False
 ) -> list[Term]:
+    """Make the terms of TAP.
+
+    Args:
+        stages: of the network
+        layers: 'all' stages, the 'last' one, or the name of a layer, or several
+    """
     named = [layers] if isinstance(layers, str) else layers
     if layers in ("all", "last"):
         named = stages if layers == "all" else stages[-1:]

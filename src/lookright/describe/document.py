@@ -1,0 +1,92 @@
+"""The page docs/methods.md: prose in a template, facts from the classes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lookright.config import TrainConfig
+from lookright.describe.facts import SCORES, Entry, describe_explainer, describe_method
+from lookright.describe.terminal import authors, details, explained_by, marks, weight
+from lookright.engine.weighting import GradientRatio
+from lookright.explainers import EXPLAINERS
+from lookright.losses import METHODS
+from lookright.types import Score
+
+COMMAND = "lookright methods --markdown > docs/methods.md"
+"""What writes the page."""
+
+
+def write_document() -> str:
+    """Write the page of all methods and explainers as Markdown."""
+    methods = [describe_method(info) for info in METHODS.values()]
+    supervising = [e for e in methods if e.uses]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,  # Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(code=_code, cell=_cell, sentence=_sentence)
+    text = environment.get_template("methods.md.jinja").render(
+        methods=methods,
+        explainers=[describe_explainer(name, kind) for name, kind in EXPLAINERS.items()],
+        choices=_choices(supervising),
+        counting=[e.name for e in supervising if e.counts_unmarked],
+        not_counting=[e.name for e in supervising if not e.counts_unmarked],
+        pooling=[e.name for e in supervising if e.pools],
+        named=lambda how: ", ".join(_code(e.name) for e in methods if e.weighting == how),
+        same_as=lambda entry: _same_as(entry, methods),
+        scores=[(name, SCORES[Score(name)]) for name in _score_names()],
+        steps=inspect.signature(GradientRatio).parameters["steps"].default,
+        unmarked=lambda e: {True: "count", False: "do not count", None: ""}[e.counts_unmarked],
+        **{f.__name__: f for f in (authors, details, explained_by, marks, weight)},
+    )
+    return text.rstrip() + "\n"
+
+
+def _choices(methods: Sequence[Entry]) -> list[tuple[str, list[str]]]:
+    """Situations, and the methods that fit."""
+    uses = {e.name: tuple(sign for sign in ("positive", "negative") if sign in e.uses) for e in methods}
+    both = [e.name for e in methods if len(uses[e.name]) == 2 and "else" not in e.uses]
+    partial = [e.name for e in methods if "positive" in uses[e.name] and not e.counts_unmarked]
+    layers = [e.name for e in methods if e.at_a_layer]
+    return [
+        ("positive marks: where the evidence is", [e.name for e in methods if "positive" in uses[e.name]]),
+        ("negative marks: where it must not be", [e.name for e in methods if "negative" in uses[e.name]]),
+        ("both, and both shall count in every image", both),
+        ("positive marks on a part of the evidence: points, scribbles", partial),
+        ("a large network, of which the last stage learns (`--train last-stage`)", layers),
+        ("no annotations", ["baseline"]),
+    ]
+
+
+def _same_as(entry: Entry, methods: Sequence[Entry]) -> str:
+    """The first method with the same equation and notes, if that is another one."""
+    if not entry.equation:
+        return ""
+    said = (entry.equation, entry.notes)
+    first = next(e.name for e in methods if (e.equation, e.notes) == said)
+    return first if first != entry.name else ""
+
+
+def _score_names() -> list[str]:
+    return [name for name in get_args(get_type_hints(TrainConfig)["score"]) if name != "auto"]
+
+
+def _code(name: str) -> str:
+    return f"`{name}`" if name else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _sentence(entry: Entry) -> str:
+    text = entry.summary[:1].upper() + entry.summary[1:]
+    return f"{text} ({entry.paper})." if entry.paper else f"{text}."
