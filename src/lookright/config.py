@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Format = Literal["folders", "coco", "voc", "labelme", "res"]
 ImputerName = Literal["s1", "s2", "d1", "d2"]
 TrainScope = Literal["all", "last-stage", "head"]
 BestRule = Literal["performance", "reasonability", "both", "last"]
@@ -33,7 +32,10 @@ class DataConfig:
     annotations: Path | None = option(
         None, "file or folder of annotations in --format (default: the masks in DATA)"
     )
-    format: Format = option("folders", "how the annotations are written")
+    format: str = option(
+        "folders",
+        "how the annotations are written: folders, coco, voc, labelme, res, or module.reader of your own",
+    )
     positive_categories: list[str] = option(
         [], "coco, voc, labelme: categories that mean 'look here' (default: all but the negative ones)"
     )
@@ -103,6 +105,11 @@ class TrainConfig(DataConfig):
         "in training, mark as negative what lies farther than this share of the image from every positive "
         "mark, where nothing negative was marked",
     )
+    gradient_at: str = option(
+        "image",
+        "where methods on input gradients take them: the image, a layer's NAME, or 'frozen': the features of "
+        "the frozen part, which are computed once (a variant)",
+    )
     target_layer: str | None = option(None, "name of the layer to explain (default: found by itself)")
 
     backbone: str = option(
@@ -130,7 +137,8 @@ class TrainConfig(DataConfig):
     flip: bool = option(True, "mirror images (and their annotations) at random")
     best: BestRule = option(
         "performance",
-        "which epoch is kept, measured on the validation images: balanced accuracy, IoU, their mean",
+        "which epoch is kept, measured on the validation images: performance (balanced accuracy; several "
+        "labels: mean average precision; a number: R2), reasonability (IoU), their mean, or the last",
     )
     patience: int | None = option(None, "stop after N epochs without a better one (default: never)")
     seed: int = option(0, "same seed, same machine: same run")

@@ -8,18 +8,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from lookright.config import DataConfig, Format
+from lookright.config import DataConfig
 from lookright.data.annotations import AnnotationSet, Marks, Problem
 from lookright.data.layout import Photos, find_photos
 from lookright.data.readers.annotators import annotator_places, read_annotators
 from lookright.data.readers.coco import read_coco
 from lookright.data.readers.folders import read_class_folders, read_folders
 from lookright.data.readers.labelme import read_labelme
+from lookright.data.readers.own import read_with
 from lookright.data.readers.res import read_res
 from lookright.data.readers.voc import read_voc
 from lookright.data.splits import label_photos
 from lookright.data.tables import LABELS_CSV
 from lookright.errors import ConfigError, DataError
+from lookright.plugins import is_dotted
 from lookright.types import Task
 
 Reader = Callable[[Photos, DataConfig], tuple[dict[str, Marks], list[Problem]]]
@@ -28,7 +30,7 @@ Reader = Callable[[Photos, DataConfig], tuple[dict[str, Marks], list[Problem]]]
 A reader opens the files of annotations, not the photos, and raises only where there is nothing to read.
 """
 
-READERS: dict[Format, Reader] = {
+READERS: dict[str, Reader] = {
     "folders": read_folders,
     "coco": read_coco,
     "voc": read_voc,
@@ -79,9 +81,20 @@ def scan(config: DataConfig) -> AnnotationSet:
                 "annotations are read from masks/<class>/ alone; use the format 'folders'"
             )
         return _with_marks_by_class(found, photos, config)
-    marks, problems = _of_annotators(partial(READERS[config.format], photos), photos, config)
+    marks, problems = _of_annotators(partial(_reader(config.format), photos), photos, config)
     items = tuple(replace(item, marks=marks.get(item.id)) for item in found.items)
     return replace(found, items=items, problems=(*found.problems, *problems))
+
+
+def _reader(name: str) -> Reader:
+    if name in READERS:
+        return READERS[name]
+    if not is_dotted(name):
+        raise ConfigError(
+            f"format: got '{name}', choose one of {', '.join(READERS)}, or a reader of your own as "
+            "module.function"
+        )
+    return partial(read_with, name)
 
 
 def _with_marks_by_class(found: AnnotationSet, photos: Photos, config: DataConfig) -> AnnotationSet:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from lookright.config import DataConfig, Format
+from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem
 from lookright.data.annotators import Annotators, Combination
 from lookright.data.readers.folders import KINDS
@@ -17,7 +17,7 @@ from lookright.errors import DataError
 
 ANNOTATORS = "annotators"
 
-_SUFFIXES: dict[Format, str] = {"coco": ".json", "labelme": ".json", "voc": ".xml", "res": ".csv"}
+_SUFFIXES: dict[str, str] = {"coco": ".json", "labelme": ".json", "voc": ".xml", "res": ".csv"}
 
 K = TypeVar("K", bound=Hashable)
 
