@@ -1,6 +1,7 @@
 """Losses on gradients and activations against NumPy written from the formulas, and through a network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,7 +249,9 @@ def supervised(loss: ExplanationLoss, model: nn.Module) -> SupervisedModel:
 def test_rrr_is_of_all_log_probabilities(layer: str | None) -> None:
     model, given = network().double(), batch()
     given = given._replace(image=given.image.double())
-    found = supervised(RRR(layer), model)(given).explanation_loss
+    loss = RRR()
+    loss.request = replace(loss.request, layer=layer)
+    found = supervised(loss, model)(given).explanation_loss
     site = given.image.requires_grad_() if layer is None else model[0](given.image)
     logits = (model if layer is None else model[1:])(site)
     (gradient,) = torch.autograd.grad(logits.log_softmax(dim=1).sum(), site)

@@ -20,7 +20,9 @@ from lookright.data import (
 from lookright.engine.annotation_check import check_annotations
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.tasks import PLAIN, Output, check_fits, count_outputs
 from lookright.engine.trial import find_stride, try_out
+from lookright.engine.trunk import frozen_units
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
 from lookright.explainers import Explainer, make_explainer
 from lookright.losses import METHODS, ExplanationLoss, Objective, build_objective, parse_method
@@ -34,6 +36,7 @@ from lookright.models import (
     read_weights,
 )
 from lookright.plugins import make
+from lookright.types import Task
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Setup:
     freeze_batchnorm: bool
     counterexamples: Counterexamples | None = None
     """added to every training batch"""
+    output: Output = PLAIN
+    """what the network's outputs mean"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class TrainedRun:
     classes: tuple[str, ...]
     classifier: Classifier
     explainer: Explainer
+    output: Output = PLAIN
+    """what the network's outputs mean"""
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -80,12 +87,13 @@ def set_up(config: TrainConfig) -> Setup:
     torch.manual_seed(config.seed)
     classifier = create(
         config.backbone,
-        num_classes=len(annotation_set.classes),
+        num_classes=count_outputs(annotation_set),
         weights="none" if config.start else config.weights,
         image_size=config.image_size,
     )
+    output = Output.of(annotation_set)
     if config.start:
-        start_from(classifier, config.start, annotation_set.classes)
+        output = start_from(classifier, config.start, annotation_set)
         classifier = replace(classifier, weights=f"{config.start}: all, head included")
     explainer = make_explainer(
         config.explainer,
@@ -96,10 +104,17 @@ def set_up(config: TrainConfig) -> Setup:
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
     objective = build_objective(
-        config, find_stride(explainer), find_stages(classifier.network, image_size=config.image_size)
+        config,
+        find_stride(explainer),
+        find_stages(classifier.network, image_size=config.image_size),
+        task=output.task,
     )
+    check_fits(output.task, [term.loss for term in objective.terms], config)
+    _place_gradients(objective, config, classifier)
     try_out(objective, explainer)
-    train = make_dataset(annotation_set.split("train"), classifier, config, augment=True)
+    training = annotation_set.split("train")
+    training = replace(training, items=output.standardized(training.items))
+    train = make_dataset(training, classifier, config, augment=True)
     counterexamples = make_counterexamples(config)
     supervision: list[ExplanationLoss | Counterexamples] = [term.loss for term in objective.terms]
     if counterexamples is not None:
@@ -130,6 +145,7 @@ def set_up(config: TrainConfig) -> Setup:
         objective,
         freeze_batchnorm,
         counterexamples,
+        output,
     )
 
 
@@ -156,6 +172,28 @@ def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
     return made
 
 
+def _place_gradients(objective: Objective, config: TrainConfig, classifier: Classifier) -> None:
+    """Let losses on input gradients take them at the layer that the options name."""
+    layer: str | None = config.gradient_at
+    if layer == "image":
+        return
+    concerned = [t.loss for t in objective.terms if t.loss.request.explainer == "input-gradient"]
+    if not concerned:
+        raise ConfigError(
+            f"gradient_at: got '{layer}', but {config.method} is not on input gradients; leave it out"
+        )
+    if layer == "frozen":
+        units = frozen_units(classifier.network, image_size=config.image_size)
+        if not units:
+            raise ConfigError(
+                "gradient_at: 'frozen' needs a frozen part of the network below one that learns; use --train "
+                "last-stage, or name a layer"
+            )
+        layer = units[-1]
+    for loss in concerned:
+        loss.request = replace(loss.request, layer=layer)
+
+
 def read_data(config: DataConfig) -> AnnotationSet:
     """Read what the options name; warn of what is wrong with it but can be lived with.
 
@@ -163,7 +201,7 @@ def read_data(config: DataConfig) -> AnnotationSet:
         DataError: it cannot be used.
     """
     annotation_set = read_annotations(config)
-    if len(annotation_set.classes) < 2:
+    if annotation_set.task is Task.SINGLE_LABEL and len(annotation_set.classes) < 2:
         raise DataError(
             f"{annotation_set.root}: found {len(annotation_set.classes)} class; a classifier needs two or "
             "more folders images/<class>/"
@@ -224,33 +262,44 @@ def make_dataset(
         std=classifier.std,
         flip=augment and config.flip,
         seed=config.seed,
+        num_classes=len(annotation_set.classes) if annotation_set.task is Task.MULTI_LABEL else None,
         negatives_outside=config.negatives_outside if augment else None,
     )
 
 
-def start_from(classifier: Classifier, source: Path, classes: tuple[str, ...]) -> None:
+def start_from(classifier: Classifier, source: Path, annotation_set: AnnotationSet) -> Output:
     """Load a classifier that the user already has: weights of the whole network, head included.
 
     Args:
         classifier: receives the weights
-        source: a weight file, or a run folder, whose class names must be those of the data
-        classes: the class names of the data
+        source: a weight file, or a run folder, whose task and class names must be those of the data
+        annotation_set: the data
+
+    Returns:
+        what its outputs mean: as in that run; a number from a weight file is taken as it is
 
     Raises:
-        CheckpointError: another network, other classes, or a damaged file.
+        CheckpointError: another network, another task, other classes, or a damaged file.
     """
     if not source.is_dir():
         load_exactly(classifier.network, read_weights(source), str(source))
-        return
+        return Output(annotation_set.task)
     folder = RunFolder(source)
     tensors, facts = load_checkpoint(folder.best)
-    theirs = tuple(facts["classes"])
+    theirs, classes = tuple(facts["classes"]), annotation_set.classes
+    output = Output.from_facts(facts)
+    if output.task is not annotation_set.task:
+        raise CheckpointError(
+            f"from: {source} was trained for a {output.task.value} task, the data is for a "
+            f"{annotation_set.task.value} one; start from --weights"
+        )
     if theirs != classes:
         raise CheckpointError(
             f"from: {source} knows the classes {', '.join(theirs)}; the data has {', '.join(classes)}; "
             "name the class folders alike, or start from --weights"
         )
     load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
+    return output
 
 
 def open_run(path: Path) -> TrainedRun:
@@ -262,13 +311,12 @@ def open_run(path: Path) -> TrainedRun:
     folder = RunFolder(path)
     config = folder.config()
     tensors, facts = load_checkpoint(folder.best)
-    classes = tuple(facts["classes"])
-    classifier = create(
-        config.backbone, num_classes=len(classes), weights="none", image_size=config.image_size
-    )
+    classes, output = tuple(facts["classes"]), Output.from_facts(facts)
+    outputs = 1 if output.task is Task.REGRESSION else len(classes)
+    classifier = create(config.backbone, num_classes=outputs, weights="none", image_size=config.image_size)
     load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
     classifier.network.eval()
     explainer = make_explainer(
         config.explainer, classifier.network, facts["target_layer"], image_size=config.image_size
     )
-    return TrainedRun(folder, config, classes, classifier, explainer)
+    return TrainedRun(folder, config, classes, classifier, explainer, output)

@@ -95,7 +95,7 @@ class SupervisedModel(nn.Module):
                 )
             else:
                 explained = Explained(self.network(batch.image), {})
-        if self.ratio.is_open:
+        if self.training and self.ratio.is_open:
             self.ratio.measure(self.objective(batch, explained), self.network)
         result = self.objective(batch, explained)
         if self.guarded and result.explanation_loss is not None:

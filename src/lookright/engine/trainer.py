@@ -28,9 +28,9 @@ from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
 from lookright.engine.trunk import FrozenTrunk
+from lookright.engine.weighting import STEPS, GradientRatio
 from lookright.errors import ConfigError, LookrightError, LookrightWarning, NonFiniteError
 from lookright.losses.reduce import global_sum
-from lookright.metrics import balanced_accuracy
 from lookright.models import set_train_mode
 from lookright.types import Batch
 
@@ -100,6 +100,8 @@ class Trainer:
             world_size=fabric.world_size,
         )
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
+        forward_passes = len(self.sampler) * config.epochs
+        self.supervised.ratio = GradientRatio(setup.objective, min(STEPS, forward_passes // 10))
         self.supervised.guarded = config.guard
         self.journal = Journal(config, setup, self.optimizer, str(fabric.device), command)
 
@@ -108,7 +110,6 @@ class Trainer:
         config = self.config
         if config.resume and self.journal.restore():
             self.supervised.guarded = False  # what the guard had to say was said before the stop
-            self.supervised.ratio.close()
         if self._is_main:
             self.journal.write_facts("running")
         if self.trunk is not None:
@@ -136,9 +137,8 @@ class Trainer:
             if board:
                 board.write(row)
             bar.update()
-            shown = {
-                k: v for k in ("loss", "val_balanced_accuracy", "val_iou") if (v := row.get(k)) is not None
-            }
+            names = ("loss", self.setup.output.decisive, "val_iou")
+            shown = {k: v for k in names if (v := row.get(k)) is not None}
             bar.set_postfix({k: f"{v:.3f}" for k, v in shown.items()})
         bar.close()
         self.stop("finished")
@@ -182,12 +182,11 @@ class Trainer:
             for name, value in self._accumulate(batches, epoch).items():
                 sums[name] = sums.get(name, 0.0) + value
             self.optimizer.step()
-        self.supervised.ratio.close()
         self._check_weights(epoch)
         row: Row = {"epoch": epoch, "lr": rate}
-        images, correct = (self._global_count(torch.tensor(sums.pop(n))) for n in ("images", "correct"))
+        images, score = (self._global_count(torch.tensor(sums.pop(n))) for n in ("images", "score"))
         row |= {name: value / self.steps_per_epoch for name, value in sums.items()}
-        row["train_accuracy"] = correct / images
+        row[self.setup.output.score_name] = score / images
         row |= self._validate()
         row["seconds"] = round(time.perf_counter() - started, 3)
         return row
@@ -216,7 +215,7 @@ class Trainer:
         """Forward and backward over micro-batches, weighed so that the means are those of all of them."""
         images = [self._global_count(torch.tensor(len(batch.label))) for batch in batches]
         annotated = [self._global_count(batch.annotated.sum()) for batch in batches]
-        sums = {"loss": 0.0, "prediction_loss": 0.0, "images": 0.0, "correct": 0.0}
+        sums = {"loss": 0.0, "prediction_loss": 0.0, "images": 0.0, "score": 0.0}
         for i, cpu_batch in enumerate(batches):
             batch: Batch = self.fabric.to_device(cpu_batch)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
@@ -233,7 +232,7 @@ class Trainer:
             sums["loss"] += float(loss.detach())
             sums["prediction_loss"] += float(step.prediction_loss.detach()) * images[i] / sum(images)
             sums["images"] += len(batch.label)
-            sums["correct"] += float((step.logits.argmax(dim=1) == batch.label).sum())
+            sums["score"] += self.setup.output.score(step.logits, batch.label)
             for name, fact in step.facts.items():
                 sums[name] = sums.get(name, 0.0) + float(fact) / len(batches)
         return sums
@@ -266,6 +265,9 @@ class Trainer:
             return
         self.supervised.guarded = False
         message = reach.warning(self.config.second_order)
+        explainers = self.supervised.explainers.values()
+        if reach.reached and all(explainer.order == "first" for explainer in explainers):
+            return  # a loss on what a layer gives does not reach what lies above it, by definition
         if message and not reach.reached:
             raise ConfigError(f"method: {message}")
         if message and self._is_main:
@@ -307,14 +309,11 @@ class Trainer:
                 device=self.fabric.device,
                 workers=self.config.workers,
                 trunk=self.trunk,
+                output=self.setup.output,
             )
-            right = (result.probabilities.argmax(dim=1) == result.label).float().mean()
             iou = result.localization["iou"]
             iou = iou[~iou.isnan()]
-            row = {
-                "val_accuracy": float(right),
-                "val_balanced_accuracy": balanced_accuracy(result.probabilities, result.label).value,
-                "val_iou": float(iou.mean()) if len(iou) else None,
-            }
+            row |= self.setup.output.validation(result.probabilities, result.label)
+            row["val_iou"] = float(iou.mean()) if len(iou) else None
         shared: Row = self.fabric.broadcast(row)
         return shared

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import statistics
-
 import torch
 from torch import Tensor, nn
 
 from lookright.losses import Objective, ObjectiveResult
 from lookright.losses.reduce import global_sum
 
+STEPS = 20
+
 
 class GradientRatio:
     r"""Scales the balanced terms of an objective, so that a weight is a ratio of gradients.
 
-        scale_i = median over the first steps of  |grad prediction loss| / |grad explanation_loss_i|
+        scale_i = median over the measured steps of  |grad prediction loss| / |grad explanation_loss_i|
 
-    Norms are taken over the trained weights of the network that the term reaches. The running median is in
-    force from the first step; after `steps` steps it stays. So a weight of 1 means that explanation and
-    prediction pull equally hard at the start, whatever the unit of the loss, the batch size or the number of
-    cells. (GradNorm, Chen et al., ICML 2018, and the adaptive weight of VQGAN, Esser et al., CVPR 2021, go on
-    balancing; a weight that stays keeps the objective one function.)
+    The first `steps` steps train on the prediction loss alone; the later half of them is measured. (On the
+    very first ones a new head is nearly zero, and with it every map.) Then the scale is set and stays: a
+    weight of 1 means that explanation and prediction pull equally hard when the explanation comes in,
+    whatever the unit of the loss, the batch size or the number of cells. Norms are taken over the trained
+    weights of the network that the term reaches. GradNorm (Chen et al., ICML 2018) and the adaptive weight of
+    VQGAN (Esser et al., CVPR 2021) go on balancing; a weight that stays keeps the objective one function.
+
+    What was measured is kept in the objective's buffers, and so in checkpoints.
 
     Args:
         objective: whose `scale` is set
-        steps: how many steps are measured
+        steps: how many steps train on the prediction alone
 
     Example:
         >>> from lookright.losses import GRADIA, Objective, Term
@@ -32,24 +35,17 @@ class GradientRatio:
         True
     """
 
-    def __init__(self, objective: Objective, steps: int = 20) -> None:
+    def __init__(self, objective: Objective, steps: int = STEPS) -> None:
         self.objective = objective
-        self.steps = steps
-        self.ratios: list[list[float]] = [[] for _ in objective.terms]
+        self.steps = max(1, steps)
+        self.balanced = [i for i, balanced in enumerate(objective.balanced) if balanced]
+        if self.is_open:
+            objective.scale[self.balanced] = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether it still measures."""
-        pending = (
-            len(ratios) < self.steps
-            for ratios, term in zip(self.ratios, self.objective.terms, strict=True)
-            if term.balanced
-        )
-        return self.objective.training and any(pending)
-
-    def close(self) -> None:
-        """Measure no more: the scales stay."""
-        self.steps = 0
+        """Whether a balanced term waits for its scale."""
+        return bool(self.balanced) and int(self.objective.steps_measured) < self.steps
 
     def measure(self, result: ObjectiveResult, network: nn.Module) -> None:
         """Take one step into account. Keeps the graph, leaves `.grad` alone.
@@ -58,26 +54,36 @@ class GradientRatio:
             result: of the objective, in the graph
             network: whose trained weights count
         """
+        objective, done = self.objective, int(self.objective.steps_measured)
         weights = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
-        prediction = _gradients(result.prediction_loss, weights)
-        for i, (part, balanced) in enumerate(zip(result.parts, self.objective.balanced, strict=True)):
-            if not balanced:
-                continue
-            explanation = _gradients(part, weights)
-            reached = [p for p, e in zip(prediction, explanation, strict=True) if e is not None]
-            pull, pull_of_part = _square(reached, part), _square(explanation, part)
-            if float(pull_of_part) > 0 and float(pull) > 0:
-                self.ratios[i].append(float((pull / pull_of_part).sqrt()))
-                self.objective.scale[i] = statistics.median(self.ratios[i])
+        if done >= self.steps // 2:
+            prediction = _gradients(result.prediction_loss, weights)
+            for i in self.balanced:
+                ratio = _ratio(prediction, _gradients(result.parts[i], weights), result.prediction_loss)
+                objective.ratios[i, done % objective.ratios.shape[1]] = ratio
+        if done + 1 < self.steps:
+            objective.steps_measured += 1
+            return
+        for i in self.balanced:
+            objective.scale[i] = objective.ratios[i].nanmedian().nan_to_num(0.0)
+        if bool(
+            (objective.scale[self.balanced] > 0).all()
+        ):  # until then no image was annotated: wait for one
+            objective.steps_measured += 1
+
+
+def _ratio(
+    prediction: tuple[Tensor | None, ...], explanation: tuple[Tensor | None, ...], like: Tensor
+) -> float:
+    """|prediction| / |explanation| over the weights that both reach, of all processes; NaN for 0 / 0."""
+    both = [(p, e) for p, e in zip(prediction, explanation, strict=True) if p is not None and e is not None]
+    squares = [torch.stack([p.float().square().sum(), e.float().square().sum()]) for p, e in both]
+    total = global_sum(torch.stack(squares).sum(dim=0) if squares else torch.zeros(2, device=like.device))
+    pull, pull_of_part = total.tolist()
+    return float("nan") if pull == 0 or pull_of_part == 0 else float((pull / pull_of_part) ** 0.5)
 
 
 def _gradients(loss: Tensor, weights: list[nn.Parameter]) -> tuple[Tensor | None, ...]:
     if not loss.requires_grad:
         return (None,) * len(weights)
     return torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
-
-
-def _square(gradients: list[Tensor | None] | tuple[Tensor | None, ...], like: Tensor) -> Tensor:
-    """Sum of squares over all gradients and processes."""
-    squares = [g.float().square().sum() for g in gradients if g is not None]
-    return global_sum(torch.stack(squares).sum() if squares else torch.zeros((), device=like.device))

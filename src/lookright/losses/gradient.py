@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import Tensor
 
 from lookright.losses.base import ExplanationLoss
@@ -29,10 +27,6 @@ class RRR(ExplanationLoss):
     A sum over pixels and channels, as in the paper: its scale depends on the size of the image. The weight of
     a graded mark is its magnitude. An image without a negative mark contributes 0.
 
-    Args:
-        layer: name of a layer whose output stands for x: a variant that works with features of a frozen part
-            of the network kept; None is the image, as in the paper
-
     Shapes:
         explanation (B, C, h, w) any scale, annotation (B, 1, H, W) -> scalar >= 0
 
@@ -45,17 +39,12 @@ class RRR(ExplanationLoss):
 
     paper = "RRR: Ross et al., IJCAI 2017"
     uses = "negative"
-    differs = "layer=NAME takes the gradient at a layer, the paper at the image"
     request = Request(
         explainer="input-gradient",
         score=Score.ALL_LOG_PROBABILITIES,
         normalization=Normalization.NONE,
         channels=True,
     )
-
-    def __init__(self, layer: str | None = None) -> None:
-        super().__init__()
-        self.request = replace(self.request, layer=layer)
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Sum of squares over the negative marks, (B,)."""

@@ -16,6 +16,10 @@ from lookright.precision import full_precision
 from lookright.types import Batch, Explained, Request, Rows, Task
 
 
+RATIOS = 10
+"""How many ratios of gradients are kept for the scale of a term."""
+
+
 class Term(NamedTuple):
     """An explanation loss and its weight beside the prediction loss."""
 
@@ -45,7 +49,7 @@ class Objective(nn.Module):
 
     The prediction loss is the cross-entropy, or what the task asks for (`prediction_loss`). A loss may weigh
     the predictions of the images (GRADIA, CYBORG). `ramp` is 1 but during a warm-up, `scale_i` is 1 unless
-    weights are set by gradient ratio (`lookright.engine.weighting`).
+    weights are set by gradient ratio (`lookright.engine.weighting`, which keeps its measurements here).
 
     Args:
         terms: explanation losses with their weights; none is plain training
@@ -62,6 +66,8 @@ class Objective(nn.Module):
     """
 
     scale: Tensor
+    ratios: Tensor
+    steps_measured: Tensor
 
     def __init__(self, terms: Sequence[Term] = (), *, task: Task = Task.SINGLE_LABEL) -> None:
         super().__init__()
@@ -74,6 +80,8 @@ class Objective(nn.Module):
         self.task = task
         self.ramp = 1.0
         self.register_buffer("scale", torch.ones(len(terms)))
+        self.register_buffer("ratios", torch.full((len(terms), RATIOS), float("nan")))
+        self.register_buffer("steps_measured", torch.zeros((), dtype=torch.int64))
 
     @property
     def terms(self) -> list[Term]:
