@@ -224,8 +224,8 @@ def test_both_heads_of_a_distilled_network_are_new(tmp_path: pathlib.Path) -> No
 
 
 def test_one_class_is_no_classifier() -> None:
-    with pytest.raises(ConfigError, match="num_classes: got 1, expected at least 2"):
-        create("small_cnn", num_classes=1)
+    with pytest.raises(ConfigError, match="num_classes: got 0, expected at least 1"):
+        create("small_cnn", num_classes=0)
 
 
 def test_image_too_small_for_the_network() -> None:

@@ -11,32 +11,38 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
+from lookright.engine.tasks import PLAIN, Output
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import NonFiniteError
 from lookright.explainers import Explainer
 from lookright.metrics import localization
 from lookright.models.modes import evaluating
-from lookright.types import Normalization, Request, Target
+from lookright.types import Batch, Normalization, Request, Rows, Target, Task
 
 PREDICTED = Request(target=Target.PREDICTED, normalization=Normalization.NONE)
-"""What evaluation explains: the raw map of the predicted class."""
+"""What evaluation explains: the raw map of the predicted class, or of the number."""
+
+ANNOTATED = Request(target=Target.LABEL, normalization=Normalization.NONE)
+"""What evaluation explains in a multi-label task: the raw map of each annotated class."""
 
 
 @dataclass(frozen=True)
 class Inference:
-    """What a network makes of N images, on the CPU."""
+    """What a network makes of N images, on the CPU; R = N rows unless the task is multi-label."""
 
     id: tuple[str, ...]
     label: Tensor
-    """(N,) int64"""
+    """(N,) int64, (N, K) or (N,) float32, as the task says"""
     annotated: Tensor
-    """(N,) bool"""
+    """(R,) bool"""
     probabilities: Tensor
-    """(N, K)"""
+    """(N, K); (N, 1), the predicted numbers, of a regression"""
     explanation: Tensor
-    """(N, h, w) raw map of the predicted class"""
+    """(R, h, w) raw map of the predicted class, of the row's class, or of the number"""
     localization: dict[str, Tensor]
-    """figure -> (N,), NaN where it is not defined for the image"""
+    """figure -> (R,), NaN where it is not defined for the row"""
+    rows: Rows | None = None
+    """multi-label: image, of the N, and class of each row"""
 
 
 def infer(
@@ -48,6 +54,7 @@ def infer(
     workers: int = 0,
     progress: str | None = None,
     trunk: FrozenTrunk | None = None,
+    output: Output = PLAIN,
 ) -> Inference:
     """Predict and explain every image once, in evaluation mode and without a graph below the target layer.
 
@@ -59,9 +66,10 @@ def infer(
         workers: processes that load images
         progress: what the progress bar says; no bar if None
         trunk: features of the frozen part, where they are cached
+        output: what the network's outputs mean
 
     Returns:
-        one row per image, in the order of the data set
+        one row per image, or per image and annotated class, in the order of the data set
 
     Raises:
         NonFiniteError: logits or a map with NaN or infinite values.
@@ -69,20 +77,23 @@ def infer(
     loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers)
     ids: list[str] = []
     columns: dict[str, list[Tensor]] = {}
+    request = ANNOTATED if output.task is Task.MULTI_LABEL else PREDICTED
     with evaluating(explainer.network), torch.no_grad():
         bar = tqdm(total=len(dataset), desc=progress, unit="image", disable=None if progress else True)
         for batch in loader:
             with trunk.serving(batch) if trunk else nullcontext():
-                logits, maps = explainer(batch.image.to(device), None, PREDICTED)
-            explanation = maps[PREDICTED]
-            _check_finite(logits, explanation, batch.id)
+                logits, maps = explainer(batch.image.to(device), None, request, rows=_to(device, batch.rows))
+            explanation = maps[request]
+            _check_finite(logits, explanation, batch)
             annotation, annotated = batch.annotation.to(device), batch.annotated.to(device)
             row = {
                 "label": batch.label,
                 "annotated": batch.annotated,
-                "probabilities": logits.float().softmax(dim=1),
+                "probabilities": output.predict(logits),
                 "explanation": explanation[:, 0],
             } | {f"at/{k}": v for k, v in localization(explanation, annotation, annotated).items()}
+            if batch.rows is not None:
+                row |= {"row/image": batch.rows.image + len(ids), "row/label": batch.rows.label}
             for name, value in row.items():
                 columns.setdefault(name, []).append(value.cpu())
             ids.extend(batch.id)
@@ -96,13 +107,23 @@ def infer(
         probabilities=stacked["probabilities"],
         explanation=stacked["explanation"],
         localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
+        rows=Rows(stacked["row/image"], stacked["row/label"]) if "row/image" in stacked else None,
     )
 
 
-def _check_finite(logits: Tensor, explanation: Tensor, ids: tuple[str, ...]) -> None:
-    fine = torch.isfinite(logits).all(dim=1) & torch.isfinite(explanation).flatten(1).all(dim=1)
+def _to(device: torch.device | str, rows: Rows | None) -> Rows | None:
+    return None if rows is None else Rows(rows.image.to(device), rows.label.to(device))
+
+
+def _check_finite(logits: Tensor, explanation: Tensor, batch: Batch) -> None:
+    fine = torch.isfinite(logits).all(dim=1)
+    fine_map = torch.isfinite(explanation).flatten(1).all(dim=1)
+    if batch.rows is None:
+        fine &= fine_map
+    else:
+        fine[batch.rows.image.to(fine.device)[~fine_map]] = False
     if not bool(fine.all()):
-        broken = [name for name, is_fine in zip(ids, fine.tolist(), strict=True) if not is_fine]
+        broken = [name for name, is_fine in zip(batch.id, fine.tolist(), strict=True) if not is_fine]
         raise NonFiniteError(
             f"the network's output is not finite for {', '.join(broken[:4])}{', ...' if broken[4:] else ''}; "
             "its training went wrong: train again with a smaller --lr, or go back to an earlier checkpoint"

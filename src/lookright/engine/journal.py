@@ -122,6 +122,7 @@ class Journal:
             "command": self.command,
             "method": self.config.method,
             "classes": list(setup.annotation_set.classes),
+            "output": setup.output.facts,
             "mean": list(setup.classifier.mean),
             "std": list(setup.classifier.std),
             "weights": setup.classifier.weights,
@@ -143,7 +144,7 @@ class Journal:
 
     def _value(self, row: Row) -> float:
         """Give the figure that decides which epoch is best."""
-        performance, reasonability = row.get("val_balanced_accuracy"), row.get("val_iou")
+        performance, reasonability = row.get(self.setup.output.decisive), row.get("val_iou")
         if self.config.best == "last" or performance is None:
             return float(len(self.rows))
         if self.config.best == "performance":

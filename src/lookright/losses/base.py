@@ -73,6 +73,9 @@ class ExplanationLoss(nn.Module):
     """the marks it can use"""
     counts_unmarked: ClassVar[bool] = False
     """whether its definition moves with cells that nobody marked"""
+    needs_softmax: bool = False
+    """whether its definition needs the probabilities of one class among others; losses that explain another
+    score than the logit need not say so"""
     pools: ClassVar[bool] = False
     """whether an image's contribution depends on the rest of the batch"""
     differs: ClassVar[str] = ""

@@ -87,6 +87,7 @@ class IBPEx(ExplanationLoss):
     uses = "negative"
     cost = "an interval pass through the network"
     differs = "epsilon stays, where the authors raise it over the training and lower the weight of the labels"
+    needs_softmax = True
     request = Request(explainer="output-bounds", normalization=Normalization.NONE, channels=True)
 
     def __init__(self, *, epsilon: float | None = None) -> None:

@@ -45,6 +45,7 @@ class RobustViT(ExplanationLoss):
     paper = "RobustViT: Chefer et al., NeurIPS 2022"
     uses = "positive, else negative"
     counts_unmarked = True
+    needs_softmax = True
     differs = (
         "images keep the cross-entropy to their label, published=true leaves it out for annotated ones; the "
         "authors' gradients of the attention are constants: second_order=false"

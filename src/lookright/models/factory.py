@@ -51,7 +51,7 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
         backbone: a name of timm's ('resnet18'); one of torchvision's ('torchvision:resnet18'); 'small_cnn';
             or 'module:function' (or 'module.function') of your own, which is called as
             function(num_classes=...) and returns an `nn.Module`
-        num_classes: K, at least 2
+        num_classes: K, at least 1
         weights: 'none'; 'bundled' (tf_efficientnet_lite0 alone); 'imagenet', which downloads; or a file (see
             `lookright.models.weights.read_weights`)
         image_size: side of the images that it must accept; it is tried out once. Networks that are made for
@@ -66,8 +66,8 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
         >>> create("small_cnn", num_classes=10, image_size=32).weights
         'none: random'
     """
-    if num_classes < 2:
-        raise ConfigError(f"num_classes: got {num_classes}, expected at least 2")
+    if num_classes < 1:
+        raise ConfigError(f"num_classes: got {num_classes}, expected at least 1")
     network = _build(backbone, num_classes, image_size)
     traced = trace(network, image_size)
     if traced.classes != num_classes:
