@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,22 @@ def surroundings() -> dict[str, Any]:
     return {"model": model, "loader": [batch] * 2, "optimizer": torch.optim.Adam(model.parameters(), 1e-3)}
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that Python imports from, for as long as a test lasts."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if (tmp_path / f"{name}.py").exists():
+            del sys.modules[name]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
-def test_python_blocks_run(document: Path) -> None:
+def test_python_blocks_run(document: Path, folder: Path) -> None:
     for code in blocks(document, "python"):
+        if file := re.match(r"# (\w+\.py)\n", code):  # later blocks import from it
+            (folder / file[1]).write_text(code, encoding="utf-8")
         scope = surroundings()
         exec(compile(code, str(document), "exec"), scope)
         for value in scope.values():  # a loss or an explainer that a page defines has to work
