@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +31,25 @@ def is_dotted(name: str) -> bool:
         (True, True, False)
     """
     return "." in name or ":" in name
+
+
+def unknown_name(argument: str, name: str, known: Iterable[str], own: str) -> ConfigError:
+    """Say that there is no such name: what is close, and what there is.
+
+    Args:
+        argument: name of the option, for the message
+        name: what the user wrote
+        known: the names there are
+        own: what else can be given
+
+    Example:
+        >>> print(unknown_name("method", "resg", ["res-g", "rrr"], "a loss of your own as module.Class"))
+        method: got 'resg' (close: res-g), choose one of res-g, rrr, or a loss of your own as module.Class
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f" (close: {', '.join(near)})" if near else ""
+    return ConfigError(f"{argument}: got '{name}'{hint}, choose one of {', '.join(known)}, or {own}")
 
 
 def load(argument: str, path: str) -> object:
@@ -134,6 +153,7 @@ def make(
                 f"; it has {', '.join(known)}" if known else ", nor any other" if taken is not None else ""
             )
             raise ConfigError(f"{argument}: {name} has no option '{option}'{those}")
+    _check_kinds(argument, str(name), thing, options)
     refused = [keyword for keyword in given if taken is not None and keyword not in taken]
     if refused:
         raise ConfigError(
@@ -216,6 +236,22 @@ def _keywords(thing: object) -> list[str] | None:
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return [parameter.name for parameter in parameters if parameter.kind in named]
+
+
+def _check_kinds(argument: str, name: str, thing: object, options: Mapping[str, object]) -> None:
+    """Refuse a word for a number, and anything but true or false for a switch."""
+    try:
+        parameters = inspect.signature(thing).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # built-in
+        return
+    for option, value in options.items():
+        default = parameters[option].default if option in parameters else None
+        if isinstance(default, bool):
+            need = "" if isinstance(value, bool) else "true or false"
+        else:
+            need = "a number" if isinstance(default, int | float) and isinstance(value, bool | str) else ""
+        if need:
+            raise ConfigError(f"{argument}: {name}({option}={value!r}): need {need}")
 
 
 def _described(thing: object) -> str:

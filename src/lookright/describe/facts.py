@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -15,7 +14,7 @@ from lookright.describe.docstring import Docstring, read_docstring
 from lookright.errors import ConfigError
 from lookright.explainers import EXPLAINERS, Explainer, LayerExplainer
 from lookright.losses import METHODS, ExplanationLoss, MethodInfo
-from lookright.plugins import is_dotted, load
+from lookright.plugins import is_dotted, load, unknown_name
 from lookright.types import Normalization, Request, Score
 
 SCORES = {
@@ -95,10 +94,7 @@ def find_entry(name: str) -> Entry:
     if name in EXPLAINERS:
         return describe_explainer(name, EXPLAINERS[name])
     if not is_dotted(name):
-        names = [*METHODS, *EXPLAINERS]
-        near = difflib.get_close_matches(name, names, n=3)
-        known = f"close: {', '.join(near)}" if near else f"choose one of {', '.join(names)}"
-        raise ConfigError(f"name: there is no method or explainer '{name}'; {known}")
+        raise unknown_name("name", name, [*METHODS, *EXPLAINERS], "a class of your own as module.Class")
     kind = load("name", name)
     if isinstance(kind, type) and issubclass(kind, ExplanationLoss):
         return _describe_loss(name, kind, kind)

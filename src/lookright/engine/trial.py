@@ -33,11 +33,6 @@ def find_stride(explainer: Explainer) -> int:
     request = Request(target=Target.PREDICTED)
     with evaluating(explainer.network), torch.no_grad(), _told(f"explainer: {type(explainer).__name__}"):
         explanation = explainer(_blank(explainer), None, request).explanation
-    if explanation.ndim != 4 or explanation.shape[:2] != (IMAGES, 1):
-        raise ConfigError(
-            f"explainer: {type(explainer).__name__} gave an explanation of shape {tuple(explanation.shape)}, "
-            "need (B, C, h, w) of explain"
-        )
     return max(1, round(explainer.image_size / explanation.shape[-2]))
 
 

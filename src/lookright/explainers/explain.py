@@ -73,6 +73,11 @@ def explain(
     with torch.autocast(image.device.type, enabled=False):
         for request, explainer in requests.items():
             explanation = full_precision(raw[explainer, request.target, request.score])
+            if explanation.ndim != 4:
+                raise ConfigError(
+                    f"explainer: {type(explainer).__name__}.explain gave shape {tuple(explanation.shape)}, "
+                    "need (B, C, h, w)"
+                )
             if not request.channels:
                 explanation = explainer.reduce(explanation)
             explanation = normalize(explanation, request.normalization)

@@ -20,7 +20,7 @@ from lookright.explainers.cam import (
 from lookright.explainers.gradient import InputGradient, InputXGradient, IntegratedGradients, SmoothGrad
 from lookright.explainers.region import ContextualDecomposition, InputGradientBounds, OutputBounds
 from lookright.explainers.transformer import AttentionRelevance, AttentionRollout
-from lookright.plugins import check_kind, is_dotted, load, make
+from lookright.plugins import check_kind, is_dotted, load, make, unknown_name
 from lookright.specification import parse_one
 from lookright.types import Request
 
@@ -77,10 +77,7 @@ def make_explainer(
     kind: object = EXPLAINERS.get(part.name)
     if kind is None:
         if not is_dotted(part.name):
-            raise ConfigError(
-                f"explainer: got '{part.name}', choose one of {', '.join(EXPLAINERS)}, "
-                "or a class of your own as module.Class"
-            )
+            raise unknown_name("explainer", part.name, EXPLAINERS, "a class of your own as module.Class")
         kind = load("explainer", part.name)
         check_kind("explainer", part.name, kind, Explainer)
     given = {

@@ -21,7 +21,7 @@ from lookright.losses.pointwise import GRADIA, HAICS
 from lookright.losses.pyramid import Harmonization
 from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
-from lookright.plugins import check_kind, is_dotted, load, make
+from lookright.plugins import check_kind, is_dotted, load, make, unknown_name
 from lookright.resize import ResizeRule
 from lookright.specification import Part, parse_sum
 from lookright.types import Score, Target, Task
@@ -111,10 +111,7 @@ def parse_method(config: TrainConfig) -> tuple[Part, ...]:
     parts = parse_sum("method", config.method)
     for part in parts:
         if part.name not in METHODS and not is_dotted(part.name):
-            raise ConfigError(
-                f"method: got '{part.name}', choose one of {', '.join(METHODS)}, "
-                "or a loss of your own as module.Class"
-            )
+            raise unknown_name("method", part.name, METHODS, "a loss of your own as module.Class")
     return parts
 
 

@@ -21,7 +21,7 @@ from lookright.data.readers.voc import read_voc
 from lookright.data.splits import label_photos
 from lookright.data.tables import LABELS_CSV
 from lookright.errors import ConfigError, DataError
-from lookright.plugins import is_dotted
+from lookright.plugins import is_dotted, unknown_name
 from lookright.types import Task
 
 Reader = Callable[[Photos, DataConfig], tuple[dict[str, Marks], list[Problem]]]
@@ -90,10 +90,7 @@ def _reader(name: str) -> Reader:
     if name in READERS:
         return READERS[name]
     if not is_dotted(name):
-        raise ConfigError(
-            f"format: got '{name}', choose one of {', '.join(READERS)}, or a reader of your own as "
-            "module.function"
-        )
+        raise unknown_name("format", name, READERS, "a reader of your own as module.function")
     return partial(read_with, name)
 
 
