@@ -103,15 +103,7 @@ def set_up(config: TrainConfig) -> Setup:
         image_size=config.image_size,
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
-    objective = build_objective(
-        config,
-        find_stride(explainer),
-        find_stages(classifier.network, image_size=config.image_size),
-        task=output.task,
-    )
-    check_fits(output.task, [term.loss for term in objective.terms], config)
-    _place_gradients(objective, config, classifier)
-    try_out(objective, explainer)
+    objective = make_objective(config, classifier, explainer, output.task)
     training = annotation_set.split("train")
     training = replace(training, items=output.standardized(training.items))
     train = make_dataset(training, classifier, config, augment=True)
@@ -172,16 +164,35 @@ def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
     return made
 
 
+def make_objective(
+    config: TrainConfig, classifier: Classifier, explainer: Explainer, task: Task = Task.SINGLE_LABEL
+) -> Objective:
+    """Make the objective of a run and try it out on a blank image.
+
+    Args:
+        config: the options
+        classifier: what learns of it is decided already (see `apply_scope`)
+        explainer: of the run
+        task: what the network predicts
+
+    Raises:
+        ConfigError: a method does not fit the network, the task or the options.
+    """
+    network = classifier.network
+    stages = find_stages(network, image_size=config.image_size)
+    objective = build_objective(config, find_stride(explainer), stages, task=task)
+    check_fits(task, [term.loss for term in objective.terms], config)
+    _place_gradients(objective, config, classifier)
+    try_out(objective, explainer)
+    return objective
+
+
 def _place_gradients(objective: Objective, config: TrainConfig, classifier: Classifier) -> None:
     """Let losses on input gradients take them at the layer that the options name."""
     layer: str | None = config.gradient_at
-    if layer == "image":
-        return
     concerned = [t.loss for t in objective.terms if t.loss.request.explainer == "input-gradient"]
-    if not concerned:
-        raise ConfigError(
-            f"gradient_at: got '{layer}', but {config.method} is not on input gradients; leave it out"
-        )
+    if layer == "image" or not concerned:
+        return
     if layer == "frozen":
         units = frozen_units(classifier.network, image_size=config.image_size)
         if not units:
@@ -252,9 +263,22 @@ def check_options(config: TrainConfig) -> None:
 
 
 def make_dataset(
-    annotation_set: AnnotationSet, classifier: Classifier, config: TrainConfig, *, augment: bool = False
+    annotation_set: AnnotationSet,
+    classifier: Classifier,
+    config: TrainConfig,
+    *,
+    augment: bool = False,
+    negatives: bool = False,
 ) -> ExplanationDataset:
-    """Make the data set of a split, as the classifier wants its images."""
+    """Make the data set of a split, as the classifier wants its images.
+
+    Args:
+        annotation_set: the images
+        classifier: what they are for
+        config: the options
+        augment: mirror at random, and derive negative marks where the options say so
+        negatives: derive them alone
+    """
     return ExplanationDataset(
         annotation_set.items,
         image_size=config.image_size,
@@ -263,7 +287,7 @@ def make_dataset(
         flip=augment and config.flip,
         seed=config.seed,
         num_classes=len(annotation_set.classes) if annotation_set.task is Task.MULTI_LABEL else None,
-        negatives_outside=config.negatives_outside if augment else None,
+        negatives_outside=config.negatives_outside if augment or negatives else None,
     )
 
 

@@ -29,6 +29,8 @@ class Step(NamedTuple):
     """scalar; None where nothing is supervised"""
     facts: dict[str, Tensor]
     """name -> scalar without gradient, for the log"""
+    explanation_losses: tuple[Tensor, ...] = ()
+    """scalars without gradient: the explanation losses as they are, before weights"""
 
 
 class SupervisedModel(nn.Module):
@@ -107,6 +109,7 @@ class SupervisedModel(nn.Module):
             result.prediction_loss,
             result.explanation_loss,
             result.facts,
+            tuple(part.detach() for part in result.parts),
         )
 
     @property

@@ -1,0 +1,74 @@
+"""Any run measured by any method: the method's own explanation loss on images that were not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+
+from lookright.data import collate
+from lookright.engine.evaluate import matching
+from lookright.engine.setup import make_dataset, make_objective, open_run, read_data
+from lookright.engine.supervised import SupervisedModel
+from lookright.errors import ConfigError, DataError
+from lookright.models import apply_scope
+from lookright.models.modes import evaluating
+
+
+def measure(
+    path: Path,
+    method: str | None = None,
+    *,
+    split: str = "test",
+    gradient_at: str | None = None,
+    negatives_outside: float | None = None,
+    batch_size: int = 32,
+) -> float:
+    """Mean explanation loss of a method over the annotated images of a split, for the network of a run.
+
+    What a method minimises, measured on a run that was trained by another (or by none), says what training
+    with the method changed by the method's own measure. Losses that pool do so over batches of `batch_size`
+    images in the order of the data set. A learned imputer is not part of a run's best checkpoint: RES-L is
+    measured by res-g.
+
+    Args:
+        path: the run folder
+        method: as the option `method`; the run's own if None
+        split: which images
+        gradient_at: as the option; the run's own if None
+        negatives_outside: as the option, for these images too; the run's own if None
+        batch_size: images at a time
+
+    Returns:
+        the unweighted loss; of a sum of methods, the sum of the parts
+
+    Raises:
+        CheckpointError, DataError: no such run or split; no image of the split is annotated.
+        ConfigError: the method supervises no explanation, or does not fit the network.
+    """
+    run = open_run(path)
+    config = replace(
+        run.config,
+        method=run.config.method if method is None else method,
+        gradient_at=run.config.gradient_at if gradient_at is None else gradient_at,
+        negatives_outside=(run.config.negatives_outside if negatives_outside is None else negatives_outside),
+    )
+    network = run.classifier.network
+    apply_scope(network, config.train, image_size=config.image_size)
+    objective = make_objective(config, run.classifier, run.explainer)
+    if not objective.terms:
+        raise ConfigError(f"method: {config.method} supervises no explanation: there is nothing to measure")
+    images = matching(read_data(config), run).split(split)
+    dataset = make_dataset(images, run.classifier, config, negatives=True)
+    model = SupervisedModel(network, run.explainer, objective)
+    total = count = 0.0
+    with evaluating(model), torch.no_grad():
+        for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate):
+            annotated = float(batch.annotated.sum())
+            total += annotated * float(sum(model(batch).explanation_losses))
+            count += annotated
+    if not count:
+        raise DataError(f"{images.root}: no image of the split {split} is annotated: nothing to measure on")
+    return total / count
