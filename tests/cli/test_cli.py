@@ -13,8 +13,10 @@ from commands_typed import SMALL, Type, is_one_line
 
 from lookright import __version__, cli
 from lookright.config import TrainConfig, option_name
-from lookright.losses import METHODS
+from lookright.data.readers import READERS
 from lookright.engine.run_folder import RunFolder
+from lookright.explainers import EXPLAINERS
+from lookright.losses import METHODS
 
 # Help
 
@@ -43,7 +45,8 @@ def test_help_of_train_explains_every_option_and_its_default(typed: Type) -> Non
             assert "--" + option_name(f.name).replace("_", "-") in told
         assert f.metadata["help"].split()[0] in told
     assert "(default: 30)" in told
-    assert "baseline,gradia,haics,res-g,res-l,evidence" in told
+    assert "folders, coco, voc, labelme, res, or module.reader of your own" in told
+    assert all(f"{name}, " in told for name in READERS)
 
 
 def test_version(typed: Type) -> None:
@@ -55,9 +58,15 @@ def test_version(typed: Type) -> None:
 
 def test_methods(typed: Type) -> None:
     told = typed("methods").out
-    assert all(f"{method} " in told for method in METHODS)
-    assert "Gao et al., KDD 2022" in told
-    assert "--slack" in told
+    assert all(f"\n{name} " in "\n" + told for name in (*METHODS, *EXPLAINERS))
+    assert "'lookright methods NAME'" in told
+    one = typed("methods", "res-g").out
+    assert one.startswith(
+        "method res-g: slack, adaptive threshold, Gaussian imputer\nRES: Gao et al., KDD 2022\n"
+    )
+    assert "\n  slack=0.1 " in one
+    assert "[--slack]" in one
+    assert typed("methods", "--markdown").out.startswith("# Methods\n")
 
 
 def test_backbones(typed: Type) -> None:

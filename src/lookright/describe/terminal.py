@@ -61,10 +61,8 @@ def format_overview() -> str:
 
 def format_entry(entry: Entry) -> str:
     """Write everything about a method or an explainer, at most 100 columns wide."""
-    lines = [
-        *_wrapped(f"{entry.kind} {entry.name}: {entry.summary}"),
-        *([entry.paper] if entry.paper else []),
-    ]
+    title = f"{entry.kind} {entry.name}" + (f": {entry.summary}" if entry.summary else "")
+    lines = [*_wrapped(title), *([entry.paper] if entry.paper else [])]
     if entry.equation:
         lines += ["", *_equation(entry.equation)]
     if entry.notes:
