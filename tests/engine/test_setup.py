@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lookright.config import TrainConfig
-from lookright.data import read_annotations, write_decoy_digits
+from lookright.data import AnnotationSet, read_annotations, write_decoy_digits
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.export import export_run
 from lookright.engine.run_folder import RunFolder
@@ -18,6 +18,7 @@ from lookright.engine.trainer import train
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
 from lookright.losses import METHODS
 from lookright.models import create
+from lookright.types import Task
 
 
 @pytest.mark.parametrize(
@@ -213,14 +214,24 @@ class TestStart:
 
     def test_other_class_names(self, finished: Path) -> None:
         classifier = create("small_cnn", num_classes=10, image_size=32)
-        names = tuple("abcdefghij")
+        data = AnnotationSet(Path(), tuple("abcdefghij"), ())
         with pytest.raises(CheckpointError, match=r"knows the classes 0, 1, .*; the data has a, b"):
-            start_from(classifier, finished, names)
+            start_from(classifier, finished, data)
+
+    def test_another_task(self, finished: Path) -> None:
+        classifier = create("small_cnn", num_classes=10, image_size=32)
+        data = AnnotationSet(Path(), tuple(map(str, range(10))), (), task=Task.MULTI_LABEL)
+        with pytest.raises(
+            CheckpointError, match="for a single-label task, the data is for a multi-label one"
+        ):
+            start_from(classifier, finished, data)
 
     def test_class_names_in_another_order(self, finished: Path) -> None:
         classifier = create("small_cnn", num_classes=10, image_size=32)
         with pytest.raises(CheckpointError, match="the data has 9, 8"):
-            start_from(classifier, finished, tuple(reversed([str(i) for i in range(10)])))
+            start_from(
+                classifier, finished, AnnotationSet(Path(), tuple(str(i) for i in range(9, -1, -1)), ())
+            )
 
     def test_no_run(self, tmp_path: Path, options: Callable[..., TrainConfig]) -> None:
         with pytest.raises(CheckpointError, match="no such checkpoint"):

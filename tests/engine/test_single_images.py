@@ -46,7 +46,7 @@ def test_csv_of_nothing_is_its_header() -> None:
 
 def test_overlay_and_map(finished: Path, photos: list[Path], tmp_path: Path) -> None:
     (explained,) = explain_images(finished, photos[:1])
-    picture = write_explanation(explained, tmp_path / "out")
+    (picture,) = write_explanation(explained, tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         f"{photos[0].stem}.npy",
         f"{photos[0].stem}.png",

@@ -48,7 +48,6 @@ def _evaluate(options: Namespace) -> None:
     import json
 
     from lookright.engine.evaluate import evaluate
-    from lookright.metrics.summary import LOCALIZATION
 
     data = read_config(DataConfig, options)
     folder = evaluate(
@@ -61,9 +60,10 @@ def _evaluate(options: Namespace) -> None:
         workers=options.workers,
     )
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    for name in ("accuracy", "balanced_accuracy", "auroc", *LOCALIZATION):
-        value, n = figures[name]["value"], figures[name]["n"]
-        say(f"{name:<18} {'-' if value is None else format(value, '.3f'):>6}   ({n} images)")
+    for name, figure in figures.items():
+        if figure.keys() == {"value", "n"}:  # neither a table of classes or groups, nor what it is about
+            value = "-" if figure["value"] is None else format(figure["value"], ".3f")
+            say(f"{name:<22} {value:>6}   ({figure['n']} images)")
     say(f"written to {folder}")
 
 
@@ -83,8 +83,9 @@ def _explain(options: Namespace) -> None:
         fail(f"images: {names.count(twice)} are called {twice}, as their maps would be; explain them apart")
     for explained in explain_images(options.run, options.images, device=options.device):
         written = write_explanation(explained, options.out, overwrite=options.overwrite)
-        probability = explained.probabilities[explained.predicted]
-        say(f"{explained.path}: {explained.predicted} ({probability:.2f}) -> {written}")
+        found = explained.probabilities
+        told = ", ".join(f"{name} ({found[name]:.2f})" for name in explained.explanations if name in found)
+        say(f"{explained.path}: {told or explained.predicted} -> {', '.join(map(str, written))}")
 
 
 def _predict_arguments(parser: Parser) -> None:

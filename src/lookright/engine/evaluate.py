@@ -13,11 +13,19 @@ import torch
 import lookright
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet
-from lookright.engine.inference import infer
+from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import TrainedRun, make_dataset, open_run, read_data
 from lookright.errors import ConfigError, DataError
 from lookright.files import replacing
-from lookright.metrics import PerImage, summarize
+from lookright.metrics import (
+    PerImage,
+    multilabel_rows,
+    regression_rows,
+    summarize,
+    summarize_multilabel,
+    summarize_regression,
+)
+from lookright.types import Task
 
 
 def evaluate(
@@ -34,7 +42,9 @@ def evaluate(
     """Evaluate the best checkpoint of a run.
 
     Writes `metrics.json` (each figure with the number of images it rests on), `per_image.csv`, and
-    `explanations.npz` (`id`, and the raw map of the predicted class, (N, h, w) float32).
+    `explanations.npz` (`id`, and the raw map of the predicted class, or of the number, (N, h, w) float32).
+    In a multi-label task there is one row and one map per image and annotated class, their id ID#CLASS; an
+    image without annotation has one of the first class that it shows.
 
     Args:
         path: the run folder
@@ -50,7 +60,7 @@ def evaluate(
         the folder written
 
     Raises:
-        CheckpointError, DataError: no such run or split, or data of other classes.
+        CheckpointError, DataError: no such run or split, or data of another task or other classes.
         ConfigError: the folder holds the evaluation of other data.
     """
     run = open_run(path)
@@ -71,26 +81,61 @@ def evaluate(
         device=where,
         workers=workers,
         progress=split if progress else None,
+        output=run.output,
     )
-    rows = PerImage.of(
-        ids=result.id,
-        files=[str(item.path) for item in annotation_set.items],
-        labels=result.label,
-        probabilities=result.probabilities,
-        classes=run.classes,
-        annotated=result.annotated,
-        groups=[item.group for item in annotation_set.items],
-        localization=result.localization,
-    )
-    figures = summarize(rows, result.probabilities, run.classes)
+    rows, figures = _tell(result, annotation_set, run.output.task)
     figures["about"] = about | {
-        "images": len(rows),
-        "annotated": int(result.annotated.sum()),
+        "task": run.output.task.value,
+        "images": len(dataset),
+        "annotated": sum(dataset.annotated),
         "checkpoint": str(run.folder.best),
         "lookright": lookright.__version__,
     }
-    write_evaluation(folder, figures, rows, result.id, result.explanation.numpy())
+    write_evaluation(folder, figures, rows, rows.id, result.explanation.numpy())
     return folder
+
+
+def _tell(result: Inference, annotation_set: AnnotationSet, task: Task) -> tuple[PerImage, dict[str, Any]]:
+    """The rows and the figures."""
+    files = [str(item.path) for item in annotation_set.items]
+    groups = [item.group for item in annotation_set.items]
+    classes, label, prediction = annotation_set.classes, result.label, result.probabilities
+    if result.rows is not None:
+        rows = multilabel_rows(
+            ids=result.id,
+            files=files,
+            labels=label,
+            probabilities=prediction,
+            classes=classes,
+            rows=result.rows,
+            annotated=result.annotated,
+            groups=groups,
+            localization=result.localization,
+        )
+        return rows, summarize_multilabel(rows, prediction, label, classes, groups)
+    if task is Task.REGRESSION:
+        predicted = prediction[:, 0]
+        rows = regression_rows(
+            ids=result.id,
+            files=files,
+            values=label,
+            predicted=predicted,
+            annotated=result.annotated,
+            groups=groups,
+            localization=result.localization,
+        )
+        return rows, summarize_regression(rows, predicted, label, groups)
+    rows = PerImage.of(
+        ids=result.id,
+        files=files,
+        labels=label,
+        probabilities=prediction,
+        classes=classes,
+        annotated=result.annotated,
+        groups=groups,
+        localization=result.localization,
+    )
+    return rows, summarize(rows, prediction, classes)
 
 
 def _refuse_another(folder: Path, about: dict[str, str]) -> None:
@@ -123,8 +168,13 @@ def matching(annotation_set: AnnotationSet, run: TrainedRun) -> AnnotationSet:
     """Bring a data set's labels to the order in which the run knows its classes.
 
     Raises:
-        DataError: a class that the run does not know.
+        DataError: another task, or a class that the run does not know.
     """
+    if annotation_set.task is not run.output.task:
+        raise DataError(
+            f"{annotation_set.root}: its labels are for a {annotation_set.task.value} task, the run was "
+            f"trained for a {run.output.task.value} one; evaluate it on data of its own task"
+        )
     if annotation_set.classes == run.classes:
         return annotation_set
     unknown = sorted(set(annotation_set.classes) - set(run.classes))
@@ -134,8 +184,15 @@ def matching(annotation_set: AnnotationSet, run: TrainedRun) -> AnnotationSet:
             f"not {', '.join(unknown)}; name the class folders alike"
         )
     index = {name: i for i, name in enumerate(run.classes)}
+    to = [index[name] for name in annotation_set.classes]
     items = tuple(
-        replace(item, label=index[annotation_set.classes[item.label]]) for item in annotation_set.items
+        replace(
+            item,
+            label=to[item.label] if item.label >= 0 else item.label,
+            labels=tuple(sorted(to[label] for label in item.labels)),
+            marks_by_class={to[label]: marks for label, marks in item.marks_by_class.items()},
+        )
+        for item in annotation_set.items
     )
     return replace(annotation_set, classes=run.classes, items=items)
 

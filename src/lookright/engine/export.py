@@ -9,6 +9,13 @@ from lookright.engine.setup import open_run
 from lookright.errors import ConfigError
 from lookright.files import replacing
 from lookright.models import export_onnx, export_state_dict
+from lookright.types import Task
+
+_MEANING = {
+    Task.SINGLE_LABEL: "(B, classes) logits",
+    Task.MULTI_LABEL: "(B, classes) logits: the sigmoid of each is the probability that the class is present",
+    Task.REGRESSION: "(B, 1): times {0.std!r} plus {0.mean!r} is the number",
+}
 
 
 def export_run(
@@ -47,7 +54,7 @@ def export_run(
         "mean": list(run.classifier.mean),
         "std": list(run.classifier.std),
         "input": "(B, 3, image_size, image_size) RGB in [0, 1], minus mean, divided by std",
-        "output": "(B, classes) logits",
+        "output": _MEANING[run.output.task].format(run.output),
     }
     with replacing(description) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -10,10 +10,13 @@ from lookright.engine.images import ExplainedImage
 from lookright.errors import ConfigError
 from lookright.files import replacing
 from lookright.report.overlay import overlay
+from lookright.types import Task
 
 
-def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool = False) -> Path:
+def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool = False) -> list[Path]:
     """Write NAME.png, the heat map over the photo, and NAME.npy, the raw (h, w) map of the predicted class.
+
+    In a multi-label task each explained class gives NAME-CLASS.png and NAME-CLASS.npy.
 
     Args:
         explained: a photo with its explanation
@@ -21,18 +24,23 @@ def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool =
         overwrite: replace files of the same name
 
     Returns:
-        the PNG
+        the PNGs
 
     Raises:
         ConfigError: the files are there already.
         DataError: the folder cannot be written.
     """
-    picture, array = out / f"{explained.path.stem}.png", out / f"{explained.path.stem}.npy"
-    for file in (picture, array):
-        if file.exists() and not overwrite:
-            raise ConfigError(f"out: {file} exists; choose another folder, or --overwrite it")
-    with replacing(picture) as temporary:
-        overlay(explained.photo, explained.explanation).save(temporary, format="PNG")
-    with replacing(array) as temporary, temporary.open("wb") as opened:
-        np.save(opened, explained.explanation)
-    return picture
+    several = explained.task is Task.MULTI_LABEL
+    maps = {
+        out / (f"{explained.path.stem}-{name.replace('/', '_')}" if several else explained.path.stem): values
+        for name, values in explained.explanations.items()
+    }
+    files = [Path(f"{stem}{suffix}") for stem in maps for suffix in (".png", ".npy")]
+    if there := [file for file in files if file.exists() and not overwrite]:
+        raise ConfigError(f"out: {there[0]} exists; choose another folder, or --overwrite it")
+    for stem, values in maps.items():
+        with replacing(Path(f"{stem}.png")) as temporary:
+            overlay(explained.photo, values).save(temporary, format="PNG")
+        with replacing(Path(f"{stem}.npy")) as temporary, temporary.open("wb") as opened:
+            np.save(opened, values)
+    return [Path(f"{stem}.png") for stem in maps]
