@@ -39,6 +39,7 @@ def write_document() -> str:
         choices=_choices(supervising),
         counting=[e.name for e in supervising if e.counts_unmarked],
         not_counting=[e.name for e in supervising if not e.counts_unmarked],
+        on_gradients=[e.name for e in methods if e.explained_by == "input-gradient"],
         pooling=[e.name for e in supervising if e.pools],
         named=lambda how: ", ".join(_code(e.name) for e in methods if e.weighting == how),
         same_as=lambda entry: _same_as(entry, methods),

@@ -28,7 +28,8 @@ class Evidence(ExplanationLoss):
     For a network that ends in global average pooling and a linear head, h w M is the class activation map of
     the logit difference: its mean over the grid is that difference (without biases), so the loss bounds how
     much of the *decision* comes from outside. A loss on a normalised map cannot do that: it is blind to the
-    amount of evidence and can repaint the map while the model keeps its shortcut.
+    amount of evidence and can repaint the map while the model keeps its shortcut. In an image without negative
+    marks the unmarked cells are outside, by definition.
 
     Args:
         outside: which cells; an image without any such cell contributes 0
@@ -45,6 +46,7 @@ class Evidence(ExplanationLoss):
     request = Request(score=Score.CONTRAST, normalization=Normalization.NONE)
     paper = "lookright"
     uses = "negative, else positive"
+    counts_unmarked = True
 
     def __init__(self, outside: Outside = Outside.COMPLEMENT) -> None:
         super().__init__()
