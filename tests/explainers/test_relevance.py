@@ -263,3 +263,9 @@ def test_second_order_by_finite_differences(name: str) -> None:
     )
     assert first[0].abs().sum() > 0
     assert first[1] is None
+
+
+def test_tokens_are_found_where_gradients_are_off() -> None:
+    network = VisionTransformer(32, 8, num_classes=3, embed_dim=16, depth=2, num_heads=2)
+    with torch.no_grad():
+        assert find_tokens(network, image_size=32) == Tokens(prefix=1, patch=8, readout=(0,))

@@ -237,7 +237,9 @@ def _read_by_the_head(logits: Tensor, attention: Tensor) -> tuple[int, ...]:
     gradient: Tensor | None = None
     if logits.requires_grad:
         # Squared: a sum of logits may be constant (a head whose columns sum to zero).
-        gradient = torch.autograd.grad(logits.square().sum(), attention, allow_unused=True)[0]
+        with torch.enable_grad():
+            influence = logits.square().sum()
+        gradient = torch.autograd.grad(influence, attention, allow_unused=True)[0]
     if gradient is None:
         raise ConfigError(
             "explainer: the logits do not depend on the last attention of the network; attention explainers "
