@@ -28,8 +28,8 @@ class Evidence(ExplanationLoss):
     For a network that ends in global average pooling and a linear head, h w M is the class activation map of
     the logit difference: its mean over the grid is that difference (without biases), so the loss bounds how
     much of the *decision* comes from outside. A loss on a normalised map cannot do that: it is blind to the
-    amount of evidence and can repaint the map while the model keeps its shortcut. In an image without negative
-    marks the unmarked cells are outside, by definition.
+    amount of evidence and can repaint the map while the model keeps its shortcut. In an image without
+    negative marks the unmarked cells are outside, by definition.
 
     Args:
         outside: which cells; an image without any such cell contributes 0
