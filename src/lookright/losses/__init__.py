@@ -15,24 +15,31 @@ from lookright.losses.imputers import (
 )
 from lookright.losses.methods import METHODS, MethodInfo, build_objective, parse_method
 from lookright.losses.objective import Objective, ObjectiveResult, Term
-from lookright.losses.outside import Evidence, Outside
-from lookright.losses.overlap import SoftIoU
-from lookright.losses.pointwise import GRADIA, HAICS
+from lookright.losses.outside import RRRG, Evidence, Outside, RRRStar
+from lookright.losses.overlap import Energy, SoftIoU
+from lookright.losses.pointwise import HAICS, HINT, L1, PPCE, Pointwise
 from lookright.losses.pyramid import Harmonization
 from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
 from lookright.losses.threshold import adaptive_threshold
+from lookright.losses.tradeoff import CYBORG, GRADIA
 
 __all__ = [
     "CDEP",
+    "CYBORG",
     "GRADIA",
     "HAICS",
+    "HINT",
+    "L1",
     "METHODS",
+    "PPCE",
     "R4",
     "RES",
     "RRR",
+    "RRRG",
     "TAP",
     "AsDrawn",
+    "Energy",
     "Evidence",
     "ExplanationLoss",
     "GALSMatch",
@@ -48,6 +55,8 @@ __all__ = [
     "Objective",
     "ObjectiveResult",
     "Outside",
+    "Pointwise",
+    "RRRStar",
     "RobustViT",
     "SoftIoU",
     "Term",

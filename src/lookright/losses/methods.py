@@ -15,12 +15,13 @@ from lookright.losses.decomposition import CDEP
 from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import AsDrawn, GaussianImputer, deep_imputer, shallow_imputer
 from lookright.losses.objective import Objective, Term
-from lookright.losses.outside import Evidence, Outside
-from lookright.losses.overlap import SoftIoU
-from lookright.losses.pointwise import GRADIA, HAICS
+from lookright.losses.outside import RRRG, Evidence, Outside, RRRStar
+from lookright.losses.overlap import Energy, SoftIoU
+from lookright.losses.pointwise import HAICS, HINT, L1, PPCE
 from lookright.losses.pyramid import Harmonization
 from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
+from lookright.losses.tradeoff import CYBORG, GRADIA
 from lookright.plugins import check_kind, is_dotted, load, make, unknown_name
 from lookright.resize import ResizeRule
 from lookright.specification import Part, parse_sum
@@ -289,6 +290,19 @@ METHODS: dict[str, MethodInfo] = {
             weighting="fixed",
             takes=_outside,
         ),
+        MethodInfo(
+            "cyborg",
+            "squared distance to a graded map, in exchange for the prediction",
+            CYBORG,
+            _one(CYBORG),
+            weighting="fixed",
+        ),
+        MethodInfo("hint", "squared distance between explanation and positive marks", HINT, _one(HINT)),
+        MethodInfo("energy", "share of the positive energy off the positive marks", Energy, _one(Energy)),
+        MethodInfo("l1", "L1 distance between positive explanation and positive marks", L1, _one(L1)),
+        MethodInfo("ppce", "cross-entropy of the explanation on the positive marks", PPCE, _one(PPCE)),
+        MethodInfo("rrr-star", "squared explanation off the positive marks", RRRStar, _one(RRRStar)),
+        MethodInfo("rrr-g", "squared explanation at the negative marks", RRRG, _one(RRRG)),
         MethodInfo("rrr", "squared input gradient at the negative marks", RRR, _one(RRR)),
         MethodInfo(
             "gals-suppress",

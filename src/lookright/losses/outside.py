@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import replace
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,3 +70,71 @@ class Evidence(ExplanationLoss):
         outside = self.cells(annotation)
         evidence = (height * width * explanation).square() * outside
         return evidence.sum(dim=(1, 2, 3)) / outside.sum(dim=(1, 2, 3)).clamp(min=1)
+
+
+class RRRG(ExplanationLoss):
+    r"""Nothing of the map at the negative marks (RRR-G: Friedrich et al., Nature MI 2023).
+
+        L = sum_ij F-_ij M_ij^2
+
+    `RRR` with Grad-CAM in place of the input gradient. A sum too: its scale depends on the grid. The weight
+    of a graded mark is its magnitude. An image without a negative mark contributes 0.
+
+    Shapes:
+        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Example:
+        >>> import torch
+        >>> RRRG()(torch.tensor([[[[1.0, 0.5]]]]), torch.tensor([[[[0.0, -1.0]]]]))
+        tensor(0.2500)
+    """
+
+    paper = "RRR-G: Friedrich et al., Nature MI 2023, after Schramowski et al., Nature MI 2020"
+    uses = "negative"
+    differs = "the authors' code explains the predicted class: --explain predicted"
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        """Sum of squares over the negative marks, (B,)."""
+        return (explanation.square() * (-annotation).clamp(min=0)).sum(dim=(1, 2, 3))
+
+
+class RRRStar(ExplanationLoss):
+    r"""Nothing of the map off the positive annotation (RRR*: Rao et al., ICCV 2023).
+
+        L = sum_ij (1 - F+_ij) A_ij^2,   A = map / max |map|
+
+    `RRR` for marks of what is relevant: every cell that is not marked positive is outside, and negative
+    evidence there counts as positive does. A sum: its scale depends on the grid. The weight of a graded mark
+    is its magnitude. An image without a positive mark contributes 0.
+
+    Args:
+        published: drop the negative part of the map first, as the Grad-CAM of the authors' code does
+
+    Shapes:
+        explanation (B, 1, h, w) in [-1, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Example:
+        >>> import torch
+        >>> RRRStar()(torch.tensor([[[[1.0, -0.5]]]]), torch.tensor([[[[1.0, 0.0]]]]))
+        tensor(0.2500)
+    """
+
+    request = Request(normalization=Normalization.MAX_ABS)
+    paper = "RRR*: Rao et al., ICCV 2023"
+    uses = "positive"
+    counts_unmarked = True
+    differs = (
+        "on the grid of the map, a mean over images; the authors' code enlarges maps and adds images up; "
+        "published=true drops the negative part of a Grad-CAM as it does"
+    )
+
+    def __init__(self, *, published: bool = False) -> None:
+        super().__init__()
+        if published:
+            self.request = replace(self.request, normalization=Normalization.RELU_MAX)
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        """Sum of squares off the positive marks, (B,)."""
+        positive = annotation.clamp(min=0)
+        outside = (1 - positive) * (positive > 0).flatten(1).any(dim=1)[:, None, None, None]
+        return (explanation.square() * outside).sum(dim=(1, 2, 3))

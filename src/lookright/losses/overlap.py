@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lookright.losses.base import ExplanationLoss
 from lookright.normalize import EPSILON
-from lookright.types import Request, Score
+from lookright.types import Normalization, Request, Score
 
 
 class SoftIoU(ExplanationLoss):
@@ -38,3 +38,36 @@ class SoftIoU(ExplanationLoss):
         union = (explanation + positive).sum(dim=(1, 2, 3)) - intersection
         has_positive = (positive > 0).any(dim=3).any(dim=2).any(dim=1)
         return (1 - intersection / (union + EPSILON)) * has_positive
+
+
+class Energy(ExplanationLoss):
+    r"""Share of the positive energy that lies off the positive annotation (Rao et al., ICCV 2023).
+
+        L = 1 - sum F+ A / sum A,   A = relu(map), not normalised
+
+    One minus the energy-based pointing game (Wang et al., CVPR Workshops 2020). It asks where the energy is,
+    not for all of the annotation to be covered, and so forgives boxes. Every unmarked cell is off the
+    annotation. The weight of a graded mark is its magnitude. An image without a positive mark contributes 0.
+    One without positive energy (sum A < 1e-6) has no share: it contributes 1, and its gradient is 0 unless
+    some cell is positive, so that the prediction loss has to bring its energy back.
+
+    Shapes:
+        explanation (B, 1, h, w) any scale, annotation (B, 1, H, W) -> scalar in [0, 1]
+
+    Example:
+        >>> import torch
+        >>> Energy()(torch.tensor([[[[3.0, 1.0, -5.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0]]]]))
+        tensor(0.2500)
+    """
+
+    request = Request(normalization=Normalization.NONE)
+    paper = "Energy: Rao et al., ICCV 2023"
+    uses = "positive"
+    counts_unmarked = True
+    differs = "on the grid of the map, a mean over images; the authors' code enlarges maps and adds images up"
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        """Share of the energy off the marks, (B,)."""
+        energy, positive = explanation.relu(), annotation.clamp(min=0)
+        inside, total = (energy * positive).sum(dim=(1, 2, 3)), energy.sum(dim=(1, 2, 3))
+        return (1 - inside / total.clamp(min=EPSILON)) * (positive > 0).flatten(1).any(dim=1)

@@ -2,62 +2,209 @@
 
 from __future__ import annotations
 
+import enum
+from typing import ClassVar
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookright.losses.base import ExplanationLoss
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.reduce import global_mean
 from lookright.normalize import EPSILON
+from lookright.types import Normalization, Request
 
 
-class GRADIA(ExplanationLoss):
-    r"""L1 distance between the explanation and the positive annotation (GRADIA: Gao et al., CSCW 2022).
+class Counted(enum.Enum):
+    """Which cells of an image a loss counts."""
 
-        L = mean_ij |M_ij - F+_ij|
+    ALL = "all"
+    """Every cell: by the loss's definition what nobody marked is irrelevant."""
+    MARKED = "marked"
+    """The cells that are marked, positive or negative."""
+    POSITIVE = "positive"
+    """The cells that are marked positive."""
 
-    Every unmarked cell counts as 0: by this loss's definition what nobody marked is irrelevant. An image
-    that has only negative marks is pulled to 0 everywhere.
 
-    Shapes:
-        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+class Pointwise(ExplanationLoss):
+    r"""Base of the losses that compare with the marks cell by cell; a subclass gives `cells`.
+
+        L = sum w_ij l(M_ij, F+_ij) / sum w_ij,   over the cells that count
+
+    The weight w is 1. With `magnitude_is_weight` a mark is its sign, so F+ is 0 or 1, and its magnitude is
+    the weight of its cell; unmarked cells that count keep 1. An image without a cell that counts contributes
+    0.
 
     Example:
-        >>> import torch
-        >>> GRADIA()(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]]))
+        >>> class Squared(Pointwise):  # a complete loss
+        ...     def cells(self, explanation, target):
+        ...         return (explanation - target).square()
+        >>> Squared()(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]]))
         tensor(0.5000)
     """
 
-    paper = "GRADIA: Gao et al., CSCW 2022"
-    uses = "positive"
+    counted: ClassVar[Counted] = Counted.ALL
+    """the cells that count"""
+    needs_positive: ClassVar[bool] = False
+    """whether an image without a positive mark contributes 0"""
+
+    def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
+        """Give the loss of each cell, finite.
+
+        Args:
+            explanation: M, (B, 1, h, w)
+            target: F+, (B, 1, h, w) in [0, 1]
+
+        Returns:
+            (B, 1, h, w)
+        """
+        raise TypeError(f"{type(self).__name__} must override cells")
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
-        """Mean absolute difference over all cells, (B,)."""
-        return (explanation - annotation.clamp(min=0)).abs().mean(dim=(1, 2, 3))
+        """Weighted mean over the cells that count, (B,)."""
+        weight = torch.ones_like(annotation)
+        if self.magnitude_is_weight:
+            weight, annotation = annotation.abs().where(annotation != 0, weight), annotation.sign()
+        if self.counted is not Counted.ALL:
+            counts = annotation > 0 if self.counted is Counted.POSITIVE else annotation != 0
+            weight = weight * counts
+        cells = self.cells(explanation, annotation.clamp(min=0)) * weight
+        values = cells.sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp(min=EPSILON)
+        return values * has_positive(annotation) if self.needs_positive else values
 
 
-class HAICS(ExplanationLoss):
+def has_positive(annotation: Tensor) -> Tensor:
+    """Whether an image has a positive mark, (B, 1, h, w) -> (B,) bool."""
+    return (annotation > 0).flatten(1).any(dim=1)
+
+
+class HAICS(Pointwise):
     r"""Binary cross-entropy on the marked cells (HAICS: Shen et al., CHI Extended Abstracts 2021).
 
         L = mean_{F != 0} -[F+ log M + (1 - F+) log(1 - M)]
 
     The mean is over the marked cells of an image; unmarked cells do not count, and an image without any mark
-    contributes 0. The published RES code multiplies the mean over *all* cells by the marked share instead;
-    this is the objective as the HAICS paper describes it. M is clamped to [1e-6, 1 - 1e-6].
+    contributes 0. M is clamped to [1e-6, 1 - 1e-6].
+
+    Args:
+        published: as the RES authors' code has it: the mean over all cells of all annotated images, times the
+            share of these cells that is marked. It pools over the batch, and an unmarked cell counts as
+            irrelevant.
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
 
     Example:
-        >>> import torch
         >>> HAICS()(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[1.0, 0.0]]]]))
         tensor(0.6931)
     """
 
     paper = "HAICS: Shen et al., CHI EA 2021"
     uses = "positive, negative"
+    differs = "published=true is the variant in the RES authors' code; HAICS's own code was not at hand"
+    counted = Counted.MARKED
 
-    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
-        """Mean cross-entropy over the marked cells, (B,)."""
-        marked = annotation != 0
+    def __init__(self, *, published: bool = False) -> None:
+        super().__init__()
+        self.published = published
+
+    def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
+        """Binary cross-entropy, (B, 1, h, w)."""
         probability = explanation.clamp(EPSILON, 1 - EPSILON)
-        cells = F.binary_cross_entropy(probability, annotation.clamp(min=0), reduction="none")
-        return (cells * marked).sum(dim=(1, 2, 3)) / marked.sum(dim=(1, 2, 3)).clamp(min=1)
+        return F.binary_cross_entropy(probability, target, reduction="none")
+
+    def compute(self, inputs: LossInputs) -> LossResult:
+        """Reduce by image, or as published."""
+        if not self.published:
+            return super().compute(inputs)
+        marked = (inputs.annotation != 0).to(inputs.explanation.dtype)
+        cells = self.cells(inputs.explanation, inputs.annotation.clamp(min=0))
+        return LossResult(global_mean(cells, inputs.annotated) * global_mean(marked, inputs.annotated))
+
+
+class HINT(Pointwise):
+    r"""Mean squared distance to the positive annotation (XIL form of HINT: Friedrich et al., Nature MI 2023).
+
+        L = mean_ij (M_ij - F+_ij)^2
+
+    A simplification of HINT (Selvaraju et al., ICCV 2019), which ranks regions. Every unmarked cell counts as
+    0; an image without a positive mark contributes 0.
+
+    Shapes:
+        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Example:
+        >>> HINT()(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[1.0, 0.0]]]]))
+        tensor(0.2500)
+    """
+
+    paper = "HINT: Selvaraju et al., ICCV 2019, as in Friedrich et al., Nature MI 2023"
+    uses = "positive"
+    counts_unmarked = True
+    differs = "the XIL code can also sum over cells and enlarge the map to the image"
+    needs_positive = True
+
+    def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
+        """Squared difference, (B, 1, h, w)."""
+        return (explanation - target).square()
+
+
+_RAO = "Rao et al., ICCV 2023"
+_RAO_DIFFERS = (
+    "on the grid of the map, a mean over images; the authors' code enlarges maps and adds images up"
+)
+
+
+class L1(Pointwise):
+    r"""L1 distance between the positive explanation and the positive annotation (Rao et al., ICCV 2023).
+
+        L = mean_ij |A_ij - F+_ij|,   A = relu(map) / max relu(map)
+
+    `GRADIA` on another normalisation. Every unmarked cell counts as 0; an image without a positive mark
+    contributes 0. Boxes or masks.
+
+    Shapes:
+        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Example:
+        >>> L1()(torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 0.0]]]]))
+        tensor(0.5000)
+    """
+
+    paper = f"L1: {_RAO}"
+    uses = "positive"
+    counts_unmarked = True
+    differs = _RAO_DIFFERS
+    request = Request(normalization=Normalization.RELU_MAX)
+    needs_positive = True
+
+    def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
+        """Absolute difference, (B, 1, h, w)."""
+        return (explanation - target).abs()
+
+
+class PPCE(Pointwise):
+    r"""Per-pixel cross-entropy on the positive annotation (Rao et al., ICCV 2023).
+
+        L = mean_{F > 0} -log A_ij,   A = relu(map) / max relu(map)
+
+    It asks for a high map inside and does not mind one outside. An image without a positive mark contributes
+    0. Boxes or masks; the magnitude of a mark counts as a weight only. A is clamped to [1e-6, 1 - 1e-6].
+
+    Shapes:
+        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+
+    Example:
+        >>> PPCE()(torch.full((1, 1, 1, 2), 0.5), torch.tensor([[[[1.0, 0.0]]]]))
+        tensor(0.6931)
+    """
+
+    paper = f"PPCE: {_RAO}"
+    uses = "positive"
+    differs = _RAO_DIFFERS
+    request = Request(normalization=Normalization.RELU_MAX)
+    counted = Counted.POSITIVE
+
+    def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
+        """Negative logarithm, (B, 1, h, w)."""
+        return -explanation.clamp(EPSILON, 1 - EPSILON).log()
