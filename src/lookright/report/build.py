@@ -24,6 +24,7 @@ from lookright.report.overlay import NEGATIVE, POSITIVE
 from lookright.report.pictures import Photos, explanation, heat_scale
 from lookright.report.runs import ImageResult, Run, read_runs
 from lookright.report.tables import MatrixCell, common_options, differences, figure_table, matrix
+from lookright.types import Task
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -37,6 +38,14 @@ _MATRIX_ROWS = (
     ("predicted right", (Cell.REASONABLE_ACCURATE, Cell.UNREASONABLE_ACCURATE)),
     ("predicted wrong", (Cell.REASONABLE_INACCURATE, Cell.UNREASONABLE_INACCURATE)),
 )
+_WHAT = {Task.SINGLE_LABEL: "class", Task.MULTI_LABEL: "classes", Task.REGRESSION: "value"}
+"""What an image is labelled with."""
+_EXPLAINED = {
+    Task.SINGLE_LABEL: "the class that was predicted",
+    Task.MULTI_LABEL: "each annotated class, or of the first class that an image without annotation shows",
+    Task.REGRESSION: "the predicted number",
+}
+"""What explanations are of."""
 _SYMBOLS = {Change.UP: "▲", Change.DOWN: "▼", Change.NONE: "=", Change.UNKNOWN: "–"}
 
 
@@ -116,6 +125,10 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         cell_names=CELL_NAMES,
         image_count=len(all_cards),
         split=first.evaluation.split,
+        unit=first.unit,
+        explained=_EXPLAINED[first.task],
+        what=_WHAT[first.task],
+        sorts_by_probability=first.task is not Task.REGRESSION,
         classes=first.classes,
         **_gallery(methods, choose(all_cards, gallery)),
         keys={"positive": POSITIVE, "negative": NEGATIVE, "heat": heat_scale()},
@@ -135,7 +148,7 @@ def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str,
     maps = [method.first.evaluation.explanations for method in methods]
     views, data = [], []
     for card in chosen:
-        photo = photos.embed(card.id, card.file)
+        photo = photos.embed(card.image, card.file, card.explained)
         looks = []
         for method, result, explanations in zip(methods, card.results, maps, strict=True):
             if card.id not in explanations:
@@ -150,7 +163,8 @@ def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str,
                 "tiny": photo.tiny,
                 "outline": photo.outline,
                 "name": card.file.name,
-                "label": card.label,
+                "label": _shown(card.label, card.explained),
+                "explained": card.explained,
                 "group": card.group,
                 "notes": photo.notes,
                 "looks": looks,
@@ -159,7 +173,7 @@ def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str,
         data.append(
             {
                 "name": card.file.name,
-                "label": card.label,
+                "label": card.explained or card.label,
                 "iou": _json(card.iou),
                 "probability": _json(card.probability),
                 "disagreement": card.disagreement,
@@ -177,13 +191,31 @@ def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str,
 
 
 def _look(result: ImageResult, heat: str) -> dict[str, Any]:
+    if result.correct is None:
+        verdict = f"predicted {result.predicted}"
+        told = f"off by {abs(float(result.predicted) - float(result.label)):.4g}"
+    else:
+        verdict = "✓ right" if result.correct else "✗ wrong"
+        told = f"{100 * result.probability:.0f} %"
+        if result.explained is None:
+            verdict += f": {result.predicted}"
+        else:
+            is_said = result.explained in result.predicted_names
+            verdict += f": {result.explained} {'present' if is_said else 'absent'}"
+            told += f", predicted {_shown(result.predicted, result.explained)}"
     return {
         "heat": heat,
         "correct": result.correct,
-        "predicted": result.predicted,
-        "probability": f"{100 * result.probability:.0f} %",
+        "verdict": verdict,
+        "of": result.explained or result.predicted,
+        "told": told,
         "iou": f"IoU {result.iou:.2f}" if math.isfinite(result.iou) else "no IoU",
     }
+
+
+def _shown(names: str, explained: str | None) -> str:
+    """Names of classes as people list them."""
+    return names if explained is None else names.replace(";", ", ") or "no class"
 
 
 def _title(methods: Sequence[MethodRuns]) -> str:
@@ -198,15 +230,26 @@ def _facts(methods: Sequence[MethodRuns]) -> str:
     facts = [
         f"Data: {data.name}" if data else "",
         f"split {run.evaluation.split}, {run.evaluation.images} images",
-        f"classes {', '.join(run.classes)}" if len(run.classes) <= 10 else f"{len(run.classes)} classes",
+        _predicted(run),
         f"backbone {run.config.backbone}",
         f"{'seeds' if len(seeds) > 1 else 'seed'} {', '.join(map(str, seeds))}",
     ]
     return " · ".join(fact for fact in facts if fact)
 
 
+def _predicted(run: Run) -> str:
+    """What the runs predict."""
+    if run.task is Task.REGRESSION:
+        return "a number is predicted"
+    names = f"classes {', '.join(run.classes)}" if len(run.classes) <= 10 else f"{len(run.classes)} classes"
+    return f"several per image of {names}" if run.task is Task.MULTI_LABEL else names
+
+
 def _notes(runs: Sequence[Run]) -> list[str]:
-    return [
+    told = []
+    if runs[0].task is Task.REGRESSION:
+        told.append("There is no reasonability matrix: a predicted number is neither right nor wrong.")
+    return told + [
         f"Run {run.folder.name} did not finish (status: {run.info.get('status', 'unknown')}); "
         "its figures are those of the epochs that it had."
         for run in runs

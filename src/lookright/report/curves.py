@@ -41,6 +41,8 @@ class Curve:
 
 CURVES = (
     Curve("val_accuracy", "Validation accuracy", share=True),
+    Curve("val_mean_average_precision", "Validation mean average precision", share=True),
+    Curve("val_mae", "Validation mean absolute error", share=False),
     Curve("val_iou", "Validation IoU of explanation and annotation", share=True),
     Curve("loss", "Training loss", share=False),
 )

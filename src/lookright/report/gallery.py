@@ -24,7 +24,7 @@ _TURN = (
 
 @dataclass(frozen=True)
 class Card:
-    """One image of the gallery and what each method made of it (first seed)."""
+    """One image of the gallery, or one class of it, and what each method made of it (first seed)."""
 
     id: str
     file: Path
@@ -32,6 +32,16 @@ class Card:
     group: str
     results: tuple[ImageResult, ...]
     """one per method"""
+
+    @property
+    def image(self) -> str:
+        """Id of the image."""
+        return self.results[0].image
+
+    @property
+    def explained(self) -> str | None:
+        """Multi-label: the class that the explanations are of."""
+        return self.results[0].explained
 
     @property
     def iou(self) -> float:
@@ -47,8 +57,8 @@ class Card:
     def disagreement(self) -> float:
         """How far the methods are apart: predicted classes beyond the first, plus the range of their IoU."""
         ious = [result.iou for result in self.results if math.isfinite(result.iou)]
-        predicted = {result.predicted for result in self.results}
-        return len(predicted) - 1 + (max(ious) - min(ious) if ious else 0.0)
+        predicted = {result.predicted for result in self.results if result.correct is not None}
+        return max(len(predicted), 1) - 1 + (max(ious) - min(ious) if ious else 0.0)
 
 
 def cards(methods: Sequence[MethodRuns]) -> list[Card]:

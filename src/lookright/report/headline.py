@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookright.report.compare import MethodRuns, Spread
+from lookright.report.measures import Measure, measure_of
 
 DECOY_SPLIT = "test_decoy"
 """The split on which a shortcut still works, beside the main one where it does not."""
@@ -117,10 +118,12 @@ def number(spread: Spread) -> str:
 
 
 def _against(method: MethodRuns, baseline: MethodRuns) -> Verdict:
+    measure = measure_of(method.first)
+    sign = 1 if measure.higher_is_better else -1
     performance = change(
-        method.spread("accuracy"),
-        baseline.spread("accuracy"),
-        method.per_image(lambda r: float(r.correct)) - baseline.per_image(lambda r: float(r.correct)),
+        _signed(sign, method.spread(measure.figure)),
+        _signed(sign, baseline.spread(measure.figure)),
+        sign * (_shares(method, measure) - _shares(baseline, measure)),
     )
     reasonability = change(
         method.spread("iou"),
@@ -151,26 +154,49 @@ def _reasonability(change: Change, method: MethodRuns, baseline: MethodRuns) -> 
 
 
 def _performance(change: Change, method: MethodRuns, baseline: MethodRuns) -> str:
-    figures = f"{percent(method.spread('accuracy'))} against {percent(baseline.spread('accuracy'))}"
+    measure = measure_of(method.first)
+    figures = f"{_told(method, measure)} against {_told(baseline, measure)}"
+    better, worse = ("higher", "lower") if measure.higher_is_better else ("lower", "higher")
     match change:
         case Change.UP:
-            return f"accuracy is higher, {figures}"
+            return f"{measure.name} is {better}, {figures}"
         case Change.DOWN:
-            return f"accuracy is lower, {figures}"
+            return f"{measure.name} is {worse}, {figures}"
         case Change.NONE:
-            return f"no clear difference in accuracy, {figures}"
+            return f"no clear difference in {measure.name}, {figures}"
         case Change.UNKNOWN:
-            return "accuracy was not measured"
+            return f"{measure.name} was not measured"
+
+
+def _shares(method: MethodRuns, measure: Measure) -> NDArray[np.float64]:
+    """Each image's share in the measure, at its first result; NaN at others: no image counts twice."""
+    run = method.first
+    images = [result.image for result in run.evaluation.results.values()]
+    repeated = np.array([image in images[:i] for i, image in enumerate(images)])
+    values = method.per_image(lambda result: measure.of(result, len(run.classes)))
+    values[repeated] = np.nan
+    return values
+
+
+def _signed(sign: int, spread: Spread) -> Spread:
+    return replace(spread, mean=sign * spread.mean)
+
+
+def _told(method: MethodRuns, measure: Measure) -> str:
+    spread = method.spread(measure.figure)
+    return percent(spread) if measure.is_share else number(spread)
 
 
 def _alone(method: MethodRuns) -> str:
     iou = method.spread("iou")
     where = (
-        f"IoU of explanation and annotation {number(iou)} on {iou.n} annotated images"
+        f"IoU of explanation and annotation {number(iou)} on {iou.n} {method.first.unit}"
         if iou.defined
         else "where it looks was not measured (no annotated image in this split)"
     )
-    sentence = f"Accuracy {percent(method.spread('accuracy'))}; {where} ({_seeds(method)})."
+    measure = measure_of(method.first)
+    name = measure.name[0].upper() + measure.name[1:]
+    sentence = f"{name} {_told(method, measure)}; {where} ({_seeds(method)})."
     return f"{sentence} {_shortcut(method)}." if math.isfinite(_shortcut_gap(method)) else sentence
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookright.config import DataConfig
-from lookright.data.align import align
-from lookright.data.annotations import Item
+from lookright.data.align import align, align_marks
+from lookright.data.annotations import Area, Item
 from lookright.data.images import Picture, open_picture
 from lookright.data.readers import read_annotations
 from lookright.errors import DataError, LookrightError
@@ -76,13 +76,22 @@ class Photos:
     def __init__(self, config: DataConfig) -> None:
         self.note = ""
         self._items: dict[str, Item] = {}
+        self._classes: tuple[str, ...] = ()
         try:
-            self._items = {item.id: item for item in read_annotations(config).items}
+            found = read_annotations(config)
+            self._items = {item.id: item for item in found.items}
+            self._classes = found.classes
         except LookrightError as error:
             self.note = f"Annotation outlines are missing: {error}"
 
-    def embed(self, id: str, file: Path) -> Photo:
-        """Embed a photo and the outline of its annotation; `notes` say what is missing."""
+    def embed(self, id: str, file: Path, explained: str | None = None) -> Photo:
+        """Embed a photo and the outline of its annotation; `notes` say what is missing.
+
+        Args:
+            id: of the image
+            file: the photo
+            explained: the class whose annotation is wanted, where an image has several
+        """
         try:
             picture = open_picture(file)
         except DataError:
@@ -90,21 +99,28 @@ class Photos:
         size = _fit(picture.image.size, PHOTO)
         tiny = max(picture.image.size) <= TINY
         image = picture.image if tiny else picture.image.resize(size, Image.Resampling.LANCZOS)
-        outline, notes = self._outline(id, picture, size)
+        outline, notes = self._outline(id, picture, size, explained)
         return Photo(_uri(image, "PNG" if tiny else "JPEG"), size, outline, tiny, notes)
 
     def _outline(
-        self, id: str, picture: Picture, size: tuple[int, int]
+        self, id: str, picture: Picture, size: tuple[int, int], explained: str | None
     ) -> tuple[str | None, tuple[str, ...]]:
         if id not in self._items:
             return None, () if self.note else ("The image is no longer in the data folder.",)
         try:
-            annotation = align(self._items[id], picture)
+            annotation = self._annotation(self._items[id], picture, explained)
         except DataError:
             return None, ("The annotation cannot be read.",)
         if annotation is None:
             return None, ("Not annotated.",)
         return _uri(_few_colours(outline(annotation, size), 4), "PNG"), ()
+
+    def _annotation(self, item: Item, picture: Picture, explained: str | None) -> Area | None:
+        if explained is None:
+            return align(item, picture)
+        label = self._classes.index(explained) if explained in self._classes else -1
+        marks = item.marks_by_class.get(label)
+        return None if marks is None else align_marks(marks, picture, item.id)
 
 
 def _fit(size: tuple[int, int], longer: int) -> tuple[int, int]:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from lookright.config import TrainConfig
 from lookright.engine.run_folder import RunFolder, to_options
+from lookright.engine.tasks import Output
 from lookright.errors import DataError
 from lookright.metrics import Cell, Figure, PerImage
+from lookright.types import Task
 
 EVALUATION = "evaluation"
 
@@ -35,12 +37,35 @@ class ImageResult:
     label: str
     predicted: str
     probability: float
-    correct: bool
+    """NaN where a number is predicted"""
+    correct: bool | None
+    """None where a number is predicted"""
     group: str
     iou: float
     """NaN where nothing relevant was marked"""
     cell: Cell | None
-    """None where the IoU is not defined"""
+    """None where the IoU is not defined, or a number is predicted"""
+    explained: str | None = None
+    """multi-label: the class that the explanation is of"""
+
+    @property
+    def image(self) -> str:
+        """Id of the image; in a multi-label task several results may be of one."""
+        return self.id if self.explained is None else self.id.removesuffix(f"#{self.explained}")
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the true classes."""
+        return _names(self.label, self.explained)
+
+    @property
+    def predicted_names(self) -> list[str]:
+        """Names of the predicted classes."""
+        return _names(self.predicted, self.explained)
+
+
+def _names(text: str, explained: str | None) -> list[str]:
+    return [text] if explained is None else [name for name in text.split(";") if name]
 
 
 @dataclass(frozen=True)
@@ -55,7 +80,7 @@ class Evaluation:
 
     @cached_property
     def results(self) -> dict[str, ImageResult]:
-        """Image id -> what the run made of it."""
+        """Id of the result, mostly the image's -> what the run made of it."""
         path = self.folder / "per_image.csv"
         results = {result.id: result for result in _image_results(PerImage.from_csv(path))}
         if not results:
@@ -64,7 +89,7 @@ class Evaluation:
 
     @cached_property
     def explanations(self) -> dict[str, NDArray[np.float32]]:
-        """Image id -> explanation of the predicted class, (h, w)."""
+        """Id of the result -> its explanation, (h, w)."""
         path = self.folder / "explanations.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -101,6 +126,16 @@ class Run:
     def classes(self) -> list[str]:
         """The class names in the order of the logits."""
         return [str(name) for name in self.info["classes"]]
+
+    @property
+    def task(self) -> Task:
+        """What was predicted."""
+        return Output.from_facts(self.info).task
+
+    @property
+    def unit(self) -> str:
+        """What figures of reasonability rest on."""
+        return "annotated classes of images" if self.task is Task.MULTI_LABEL else "annotated images"
 
     @property
     def seconds(self) -> float:
@@ -164,6 +199,10 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def _comparable(first: Run, other: Run) -> None:
     pair = f"{first.folder} and {other.folder} cannot be compared"
+    if first.task is not other.task:
+        raise DataError(
+            f"{pair}: one predicts {first.task.value}, the other {other.task.value}; report them apart"
+        )
     if first.classes != other.classes:
         names = " and ".join(", ".join(run.classes) for run in (first, other))
         raise DataError(f"{pair}: their classes differ ({names}); report them apart")
@@ -198,17 +237,18 @@ def _evaluation(folder: Path) -> Evaluation:
 
 def _image_results(rows: PerImage) -> Iterator[ImageResult]:
     for i, id in enumerate(rows.id):
-        reasonable = rows.reasonable[i]
+        reasonable, correct = rows.reasonable[i], rows.correct[i]
         yield ImageResult(
             id=id,
             file=Path(rows.file[i]),
             label=rows.label[i],
             predicted=rows.predicted[i],
             probability=rows.probability[i],
-            correct=rows.correct[i],
+            correct=correct,
             group=rows.group[i] or "",
             iou=rows.iou[i],
-            cell=None if reasonable is None else Cell.of(reasonable, rows.correct[i]),
+            cell=None if reasonable is None or correct is None else Cell.of(reasonable, correct),
+            explained=None if rows.explained is None else rows.explained[i],
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lookright.metrics import Cell
 from lookright.report.compare import MethodRuns, Spread, differing_options, option_text
+from lookright.report.measures import measure_of
 from lookright.report.runs import Run
 
 
@@ -38,7 +39,28 @@ PERFORMANCE = (
     Column("Balanced accuracy", "balanced_accuracy", "mean of the classes' accuracies"),
     Column("AUROC", "auroc", "how well probabilities rank the right class above the others; 0.5 is chance"),
     Column("Worst group", "worst_group_accuracy", "accuracy of the group that fares worst"),
+    Column(
+        "mAP",
+        "mean_average_precision",
+        "mean over the classes of the average precision: how well probabilities rank the images that show "
+        "the class above the others",
+    ),
+    Column("Macro F1", "macro_f1", "mean over the classes of F1, a class counting as present from 0.5"),
+    Column("Micro F1", "micro_f1", "F1 of all decisions of all classes together"),
+    Column("Hamming accuracy", "hamming_accuracy", "share of the decisions, class by class, that are right"),
+    Column("Worst group", "worst_group_hamming_accuracy", "Hamming accuracy of the group that fares worst"),
+    Column("MAE", "mae", "mean absolute error, in the unit of the values", higher_is_better=False),
+    Column("RMSE", "rmse", "root of the mean squared error", higher_is_better=False),
+    Column("R²", "r2", "share of the variance that is predicted; 0 is what the mean reaches"),
+    Column("Spearman", "spearman", "rank correlation of predicted and true values"),
+    Column(
+        "Worst group",
+        "worst_group_mae",
+        "mean absolute error of the group that fares worst",
+        higher_is_better=False,
+    ),
 )
+"""Those of all tasks: a column without a figure is left out."""
 REASONABILITY = (
     Column("IoU", "iou", "area shared by explanation (above 0.5) and annotation, over that of both together"),
     Column(
@@ -80,8 +102,16 @@ class FigureTable:
 def figure_table(methods: Sequence[MethodRuns]) -> FigureTable:
     """Mean and sd over the seeds of each figure, the best of each column marked; without empty columns."""
     splits = dict.fromkeys(s for method in methods for run in method.runs for s in run.other_evaluations)
+    measure = measure_of(methods[0].first)
+    title = measure.name[0].upper() + measure.name[1:]
     others = [
-        Column(f"Accuracy on {split}", "accuracy", f"accuracy on the split '{split}'", split=split)
+        Column(
+            f"{title} on {split}",
+            measure.figure,
+            f"{measure.name} on the split '{split}'",
+            split=split,
+            higher_is_better=measure.higher_is_better,
+        )
         for split in splits
     ]
     columns = [
