@@ -101,6 +101,7 @@ def test_an_explainer_trains_and_its_run_opens_from_its_folder(
         code, out, err = typed(command, run=here / "run", photo=photo)
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert "explainer: 'my_explainers.PositiveCAM': there is no module 'my_explainers'" in err
+        assert "type the command in the folder of my_explainers.py, or install it" in err
 
 
 def test_a_reader_reads(here: Path, digits: Path, typed: Type, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,9 @@ def _no_module(argument: str, path: str, missing: str) -> MissingModuleError:
     near = difflib.get_close_matches(last, [module.name for module in pkgutil.iter_modules(folders)], n=3)
     hint = f" (close: {', '.join(near)})" if near else ""
     reason = f"there is no module '{missing}' to import it from{hint}"
-    error = MissingModuleError(f"{argument}: '{path}': {reason}")
+    where = f"; type the command in the folder of {missing}.py, or install it"
+    remedy = "" if near or parent else where
+    error = MissingModuleError(f"{argument}: '{path}': {reason}{remedy}")
     error.reason = reason
     return error
 

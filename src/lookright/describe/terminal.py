@@ -18,7 +18,7 @@ weight       factor: a number beside the prediction loss; ratio: of their gradie
 derivatives  those of the network that a loss on the explanation takes; --no-second-order: first
 
 'lookright methods NAME' says everything about one; NAME may be your own: module.Class.
-With options: --method "res-g(slack=0)". Several at once: --method "res-g + 0.3*rrr"."""
+With options: --method "res-g(slack=0)". Several at once: --method "res-g + 0.3*energy"."""
 
 
 _UNMARKED = {
