@@ -48,6 +48,7 @@ def _evaluate(options: Namespace) -> None:
     import json
 
     from lookright.engine.evaluate import evaluate
+    from lookright.metrics.summary import LOCALIZATION
 
     data = read_config(DataConfig, options)
     folder = evaluate(
@@ -63,7 +64,9 @@ def _evaluate(options: Namespace) -> None:
     for name, figure in figures.items():
         if figure.keys() == {"value", "n"}:  # neither a table of classes or groups, nor what it is about
             value = "-" if figure["value"] is None else format(figure["value"], ".3f")
-            say(f"{name:<22} {value:>6}   ({figure['n']} images)")
+            is_by_class = name in LOCALIZATION and figures["about"]["task"] == "multi-label"
+            unit = "annotated classes of images" if is_by_class else "images"
+            say(f"{name:<22} {value:>6}   ({figure['n']} {unit})")
     say(f"written to {folder}")
 
 

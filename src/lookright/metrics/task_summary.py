@@ -130,8 +130,8 @@ def regression_rows(
     return PerImage(
         id=tuple(ids),
         file=tuple(files),
-        label=tuple(f"{value:.6g}" for value in values.tolist()),
-        predicted=tuple(f"{value:.6g}" for value in predicted.tolist()),
+        label=_digits(values),
+        predicted=_digits(predicted),
         probability=(math.nan,) * len(ids),
         correct=(None,) * len(ids),
         annotated=tuple(annotated.tolist()),
@@ -211,6 +211,11 @@ def _by_group(
         return {}
     worst, figure = worst_group(figures, higher_is_better=higher_is_better)
     return {f"group_{name}": as_json(figures), f"worst_group_{name}": {**figure.as_json(), "group": worst}}
+
+
+def _digits(values: Tensor) -> tuple[str, ...]:
+    """The fewest digits that give the float32 back."""
+    return tuple(str(value) for value in values.float().cpu().numpy())
 
 
 def _names(present: Tensor, classes: Sequence[str]) -> list[str]:

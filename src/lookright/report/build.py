@@ -128,6 +128,7 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         unit=first.unit,
         explained=_EXPLAINED[first.task],
         what=_WHAT[first.task],
+        explanations="explained classes of images" if first.task is Task.MULTI_LABEL else "images",
         sorts_by_probability=first.task is not Task.REGRESSION,
         classes=first.classes,
         **_gallery(methods, choose(all_cards, gallery)),
@@ -192,7 +193,7 @@ def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str,
 
 def _look(result: ImageResult, heat: str) -> dict[str, Any]:
     if result.correct is None:
-        verdict = f"predicted {result.predicted}"
+        verdict = f"predicted {float(result.predicted):.6g}"
         told = f"off by {abs(float(result.predicted) - float(result.label)):.4g}"
     else:
         verdict = "✓ right" if result.correct else "✗ wrong"
