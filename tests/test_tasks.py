@@ -348,6 +348,7 @@ def test_a_number_is_explained_by_its_output() -> None:
         ({"method": "rrr"}, "RRR in 'rrr' explains the score .*; choose another method"),
         ({"method": "res-g + robust-vit"}, "RobustViT in .* one class per image, .* task is multi-label"),
         ({"method": "ibp-ex"}, "IBPEx in 'ibp-ex' is defined for one class per image"),
+        ({"method": "gradia(reasonability=true)"}, "GRADIA in .* is defined for one class per image"),
         ({"explain": "predicted"}, "each annotation of a multi-label task belongs to its class"),
     ],
 )

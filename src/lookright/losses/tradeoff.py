@@ -55,6 +55,7 @@ class GRADIA(Pointwise):
     def __init__(self, *, reasonability: bool = False) -> None:
         super().__init__()
         self.reasonability = reasonability
+        self.needs_softmax = reasonability
 
     def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
         """Absolute difference, (B, 1, h, w)."""
