@@ -35,6 +35,7 @@ class Output:
     head starts near zero, and the squared error is of one scale whatever the unit of the values.
 
     Example:
+        >>> import torch
         >>> Output(Task.REGRESSION, mean=10.0, std=2.0).predict(torch.tensor([[0.5]]))
         tensor([[11.]])
     """
