@@ -123,7 +123,7 @@ def run(config: TrainConfig, splits: list[str]) -> dict[str, float]:
     for split in splits:
         read = json.loads((folder.evaluation(split) / "metrics.json").read_text(encoding="utf-8"))
         figures |= {
-            f"{split}/{name}": read[name]["value"] for name in ("accuracy", "iou", "energy_pointing_game")
+            f"{split}/{name}": read[name]["value"] for name in ("accuracy", "iou", "epg")
         }
     return figures
 
@@ -151,7 +151,7 @@ def line(
 ) -> str:
     """One row of the table."""
     cells = [spread([r[f"{split}/accuracy"] for r in runs]) for split in splits]
-    cells += [spread([r[f"test/{figure}"] for r in runs]) for figure in ("iou", "energy_pointing_game")]
+    cells += [spread([r[f"test/{figure}"] for r in runs]) for figure in ("iou", "epg")]
     known = [m for m in measures if m is not None]
     if known:
         ratio = statistics.median(after / before for before, after in known)
@@ -183,7 +183,7 @@ def main() -> None:
         rows.setdefault(case.name, []).append(case)
     heads = ["accuracy" if split == "test" else "accuracy, decoy kept" for split in splits]
     lines = [
-        f"| method | {' | '.join(heads)} | IoU | energy inside | own loss, after / before |",
+        f"| method | {' | '.join(heads)} | IoU | EPG | own loss, after / before |",
         "|---|" + "---:|" * (len(heads) + 3),
     ]
     for name, of_method in rows.items():

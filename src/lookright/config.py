@@ -72,8 +72,8 @@ class TrainConfig(DataConfig):
     )
     imputer: ImputerName = option("s1", "res-l: the learned imputer that completes annotations")
     explanation_weight: float = option(1.0, "weight of the explanation loss beside the prediction loss")
-    weighting: Literal["auto", "fixed", "gradient"] = option(
-        "auto", "the weight is a factor (fixed) or a ratio of gradient norms (auto: as the method says)"
+    weighting: Literal["gradient", "fixed"] = option(
+        "gradient", "the weight is a ratio of gradients, measured at the start, or a fixed factor"
     )
     explanation_warmup: float = option(
         0.0, "share of the steps in which the explanation loss comes in, from 0 to its weight"

@@ -144,3 +144,13 @@ def test_the_warm_up_raises_the_explanation_loss_evenly(options: Callable[..., T
         train(options(method="gradia", epochs=4, explanation_warmup=0.5))
     half = len(seen) / 2
     assert seen == pytest.approx([min(1.0, step / half) for step in range(len(seen))])
+
+
+def test_a_term_that_reaches_nothing_is_not_waited_for() -> None:
+    model = model_of(1.0, steps=1)
+    model.network[0].requires_grad_(False)
+    model.network[4].requires_grad_(False)
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        model(batch()).prediction_loss.backward()
+    assert not model.ratio.is_open
+    assert float(model.objective.scale) == 0

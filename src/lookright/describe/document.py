@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lookright.config import TrainConfig
 from lookright.describe.facts import SCORES, Entry, describe_explainer, describe_method
-from lookright.describe.terminal import authors, details, explained_by, marks, weight
+from lookright.describe.terminal import authors, details, explained_by, marks
 from lookright.engine.weighting import GradientRatio
 from lookright.explainers import EXPLAINERS
 from lookright.losses import METHODS
@@ -41,12 +41,11 @@ def write_document() -> str:
         not_counting=[e.name for e in supervising if not e.counts_unmarked],
         on_gradients=[e.name for e in methods if e.explained_by == "input-gradient"],
         pooling=[e.name for e in supervising if e.pools],
-        named=lambda how: ", ".join(_code(e.name) for e in methods if e.weighting == how),
         same_as=lambda entry: _same_as(entry, methods),
         scores=[(name, SCORES[Score(name)]) for name in _score_names()],
         steps=inspect.signature(GradientRatio).parameters["steps"].default,
         unmarked=lambda e: {True: "count", False: "do not count", None: ""}[e.counts_unmarked],
-        **{f.__name__: f for f in (authors, details, explained_by, marks, weight)},
+        **{f.__name__: f for f in (authors, details, explained_by, marks)},
     )
     return text.rstrip() + "\n"
 

@@ -67,8 +67,6 @@ class Entry:
     order: str = ""
     """of derivatives: first, second; empty where there is no loss"""
     cost: str = ""
-    weighting: str = ""
-    """fixed or gradient"""
     differs: str = ""
     options: tuple[Option, ...] = ()
     at_a_layer: bool = False
@@ -129,7 +127,6 @@ def describe_method(info: MethodInfo) -> Entry:
         info.loss,
         info.takes or info.loss,
         summary=info.summary,
-        weighting=info.weighting,
     )
 
 
@@ -160,7 +157,6 @@ def _describe_loss(
     takes: Callable[..., object],
     *,
     summary: str = "",
-    weighting: str = "gradient",
 ) -> Entry:
     doc = _documents(loss, takes)
     explainer = EXPLAINERS[loss.request.explainer or TrainConfig().explainer]
@@ -179,7 +175,6 @@ def _describe_loss(
         pools=loss.pools,
         order=explainer.order,
         cost=loss.cost or explainer.cost,
-        weighting=weighting,
         differs=loss.differs,
         options=_options(takes, doc, only_with_default=given),
         at_a_layer=issubclass(explainer, LayerExplainer),

@@ -14,7 +14,6 @@ from lookright.losses import METHODS
 WIDTH = 100
 _FOOT = """\
 marks        + where the evidence is, - where it must not be; '-, else +': + in an image without -
-weight       factor: a number beside the prediction loss; ratio: of their gradients (--weighting)
 derivatives  those of the network that a loss on the explanation takes; --no-second-order: first
 
 'lookright methods NAME' says everything about one; NAME may be your own: module.Class.
@@ -30,10 +29,6 @@ _ORDERS = {
     "first": "first order",
     "second": "second order; first with --no-second-order, as much published code has it",
 }
-_WEIGHTS = {
-    "fixed": "a factor beside the prediction loss; a ratio of gradients with --weighting gradient",
-    "gradient": "a ratio of gradients; a factor beside the prediction loss with --weighting fixed",
-}
 
 
 def format_overview() -> str:
@@ -43,8 +38,8 @@ def format_overview() -> str:
     return "\n".join(
         [
             *_table(
-                ("method", "what it does", "explanation", "marks", "weight"),
-                [(e.name, e.summary, explained_by(e), marks(e.uses), weight(e)) for e in methods],
+                ("method", "what it does", "explanation", "marks"),
+                [(e.name, e.summary, explained_by(e), marks(e.uses)) for e in methods],
                 wide=(1,),
             ),
             "",
@@ -88,7 +83,6 @@ def details(entry: Entry) -> list[tuple[str, str]]:
         ("batch", _POOLS if entry.pools else ""),
         ("derivatives", _ORDERS.get(entry.order, "")),
         ("cost", entry.cost),
-        ("weight", _WEIGHTS.get(entry.weighting, "")),
         ("differs", entry.differs),
         ("methods", f"defined on it: {', '.join(entry.used_by)}" if entry.used_by else ""),
         ("use", "" if entry.chosen else "by these methods alone; not as --explainer"),
@@ -110,11 +104,6 @@ def marks(uses: str) -> str:
         ('-, else +', '')
     """
     return uses.replace("positive", "+").replace("negative", "-")
-
-
-def weight(entry: Entry) -> str:
-    """Write in a word how the weight of a method is meant unless the user says otherwise."""
-    return {"fixed": "factor", "gradient": "ratio"}.get(entry.weighting, "")
 
 
 def explained_by(entry: Entry) -> str:

@@ -59,28 +59,31 @@ class GradientRatio:
         if done >= self.steps // 2:
             prediction = _gradients(result.prediction_loss, weights)
             for i in self.balanced:
-                ratio = _ratio(prediction, _gradients(result.parts[i], weights), result.prediction_loss)
+                ratio = _ratio(prediction, _gradients(result.parts[i], weights), result.parts[i])
                 objective.ratios[i, done % objective.ratios.shape[1]] = ratio
         if done + 1 < self.steps:
             objective.steps_measured += 1
             return
-        for i in self.balanced:
-            objective.scale[i] = objective.ratios[i].nanmedian().nan_to_num(0.0)
-        if bool(
-            (objective.scale[self.balanced] > 0).all()
-        ):  # until then no image was annotated: wait for one
+        scales = objective.ratios.nanmedian(dim=1).values[self.balanced]
+        objective.scale[self.balanced] = scales.nan_to_num(0.0)
+        if not bool(scales.isnan().any()):  # otherwise no image was annotated yet: wait for one
             objective.steps_measured += 1
 
 
 def _ratio(
-    prediction: tuple[Tensor | None, ...], explanation: tuple[Tensor | None, ...], like: Tensor
+    prediction: tuple[Tensor | None, ...], explanation: tuple[Tensor | None, ...], part: Tensor
 ) -> float:
-    """|prediction| / |explanation| over the weights that both reach, of all processes; NaN for 0 / 0."""
+    """|prediction| / |explanation| over the weights that both reach, of all processes.
+
+    NaN where the explanation loss is zero: it says nothing then. 0 where it reaches nothing that learns.
+    """
     both = [(p, e) for p, e in zip(prediction, explanation, strict=True) if p is not None and e is not None]
     squares = [torch.stack([p.float().square().sum(), e.float().square().sum()]) for p, e in both]
-    total = global_sum(torch.stack(squares).sum(dim=0) if squares else torch.zeros(2, device=like.device))
+    total = global_sum(torch.stack(squares).sum(dim=0) if squares else torch.zeros(2, device=part.device))
     pull, pull_of_part = total.tolist()
-    return float("nan") if pull == 0 or pull_of_part == 0 else float((pull / pull_of_part) ** 0.5)
+    if pull > 0 and pull_of_part > 0:
+        return float((pull / pull_of_part) ** 0.5)
+    return 0.0 if float(part.detach()) != 0 else float("nan")
 
 
 def _gradients(loss: Tensor, weights: list[nn.Parameter]) -> tuple[Tensor | None, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
@@ -28,7 +28,6 @@ from lookright.specification import Part, parse_sum
 from lookright.types import Score, Target, Task
 
 Options = Mapping[str, object]
-Weighting = Literal["fixed", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,6 @@ class MethodInfo:
     """the loss that it is about; None where explanations are not supervised"""
     recipe: Recipe
     _: KW_ONLY
-    weighting: Weighting = "gradient"
-    """how the weight beside the prediction loss is set unless the user says otherwise: as it is, because the
-    paper's weight is independent of scale, or by the ratio of gradients"""
     counterexamples: bool = False
     """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
     takes: Callable[..., object] | None = None
@@ -121,12 +117,12 @@ def _terms(part: Part, context: MethodContext) -> list[Term]:
     if info is None:
         kind = load("method", part.name)
         check_kind("method", part.name, kind, ExplanationLoss)
-        terms, usual = [_term(part.name, kind, part.options)], "gradient"
+        terms = [_term(part.name, kind, part.options)]
     else:
-        terms, usual = info.recipe(replace(context, name=part.name), part.options), info.weighting
+        terms = info.recipe(replace(context, name=part.name), part.options)
     weight = context.config.explanation_weight * part.weight
-    how = usual if context.config.weighting == "auto" else context.config.weighting
-    return [Term(term.loss, weight * term.weight, how == "gradient") for term in terms]
+    balanced = context.config.weighting == "gradient"
+    return [Term(term.loss, weight * term.weight, balanced) for term in terms]
 
 
 def _term(name: str, kind: object, options: Options, given: Options | None = None) -> Term:
@@ -256,22 +252,13 @@ METHODS: dict[str, MethodInfo] = {
     info.name: info
     for info in (
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
-        MethodInfo(
-            "gradia",
-            "L1 distance between explanation and positive marks",
-            GRADIA,
-            _one(GRADIA),
-            weighting="fixed",
-        ),
-        MethodInfo(
-            "haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS), weighting="fixed"
-        ),
+        MethodInfo("gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA)),
+        MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS)),
         MethodInfo(
             "res-g",
             "slack, adaptive threshold, Gaussian imputer",
             RES,
             _res_g,
-            weighting="fixed",
             takes=_res,
         ),
         MethodInfo(
@@ -279,7 +266,6 @@ METHODS: dict[str, MethodInfo] = {
             "slack, adaptive threshold, learned imputer (s1, s2, d1, d2)",
             RES,
             _res_l,
-            weighting="fixed",
             takes=_res_with_learned_imputer,
         ),
         MethodInfo(
@@ -287,15 +273,10 @@ METHODS: dict[str, MethodInfo] = {
             "squared evidence of the decision outside the annotation",
             Evidence,
             _evidence,
-            weighting="fixed",
             takes=_outside,
         ),
         MethodInfo(
-            "cyborg",
-            "squared distance to a graded map, in exchange for the prediction",
-            CYBORG,
-            _one(CYBORG),
-            weighting="fixed",
+            "cyborg", "squared distance to a graded map, in exchange for the prediction", CYBORG, _one(CYBORG)
         ),
         MethodInfo("hint", "squared distance between explanation and positive marks", HINT, _one(HINT)),
         MethodInfo("energy", "share of the positive energy off the positive marks", Energy, _one(Energy)),
@@ -324,7 +305,6 @@ METHODS: dict[str, MethodInfo] = {
             "distance between input gradient and graded map at several scales",
             Harmonization,
             _one(Harmonization),
-            weighting="fixed",
         ),
         MethodInfo("cdep", "share of the logits that comes from the negative marks", CDEP, _one(CDEP)),
         MethodInfo(
@@ -332,7 +312,6 @@ METHODS: dict[str, MethodInfo] = {
             "squared distance between a transformer's relevance and the positive marks",
             RobustViT,
             _one(RobustViT),
-            weighting="fixed",
         ),
         MethodInfo("r4", "bound of the input gradient around the negative marks", R4, _one(R4)),
         MethodInfo("ibp-ex", "cross-entropy of the worst case over the negative marks", IBPEx, _one(IBPEx)),
