@@ -15,7 +15,6 @@ from lookright.losses.reduce import global_sum
 from lookright.precision import full_precision
 from lookright.types import Batch, Explained, Request, Rows, Task
 
-
 RATIOS = 10
 """How many ratios of gradients are kept for the scale of a term."""
 
