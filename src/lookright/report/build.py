@@ -7,22 +7,22 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lookright.errors import ConfigError, DataError
+from lookright.errors import ConfigError
 from lookright.files import replacing
 from lookright.metrics import Cell
 from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.compare import MethodRuns, group_by_method
 from lookright.report.curves import COLOURS, dash_array, draw
-from lookright.report.gallery import Card, cards, choose
+from lookright.report.gallery import cards, choose
+from lookright.report.gallery_view import gallery_view
 from lookright.report.headline import SHORTCUT_WARNING, Change, headline
 from lookright.report.overlay import NEGATIVE, POSITIVE
-from lookright.report.pictures import Photos, explanation, heat_scale
-from lookright.report.runs import ImageResult, Run, read_runs
+from lookright.report.pictures import heat_scale
+from lookright.report.runs import Run, read_runs
 from lookright.report.tables import MatrixCell, common_options, differences, figure_table, matrix
 from lookright.types import Task
 
@@ -131,7 +131,7 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         explanations="explained classes of images" if first.task is Task.MULTI_LABEL else "images",
         sorts_by_probability=first.task is not Task.REGRESSION,
         classes=first.classes,
-        **_gallery(methods, choose(all_cards, gallery)),
+        **gallery_view(methods, choose(all_cards, gallery)),
         keys={"positive": POSITIVE, "negative": NEGATIVE, "heat": heat_scale()},
         difference_names=difference_names,
         difference_rows=difference_rows,
@@ -139,84 +139,6 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         commands=[str(run.info["command"]) for run in ordered if run.info.get("command")],
         version_sets=_version_sets(runs),
     )
-
-
-def _gallery(methods: Sequence[MethodRuns], chosen: Sequence[Card]) -> dict[str, Any]:
-    """The cards with their pictures, and what the page sorts and filters them by."""
-    if not chosen:
-        return {"gallery_cards": [], "gallery_data": [], "gallery_note": ""}
-    photos = Photos(methods[0].first.config)
-    maps = [method.first.evaluation.explanations for method in methods]
-    views, data = [], []
-    for card in chosen:
-        photo = photos.embed(card.image, card.file, card.explained)
-        looks = []
-        for method, result, explanations in zip(methods, card.results, maps, strict=True):
-            if card.id not in explanations:
-                file = method.first.evaluation.folder / "explanations.npz"
-                raise DataError(f"{file}: lacks image '{card.id}'; evaluate the run again")
-            looks.append(_look(result, explanation(explanations[card.id], photo.size)))
-        style = f"--ratio: {photo.size[0]} / {photo.size[1]}"
-        views.append(
-            {
-                "style": f"{style}; --photo: url({photo.uri})" if photo.uri else style,
-                "photo": photo.uri is not None,
-                "tiny": photo.tiny,
-                "outline": photo.outline,
-                "name": card.file.name,
-                "label": _shown(card.label, card.explained),
-                "explained": card.explained,
-                "group": card.group,
-                "notes": photo.notes,
-                "looks": looks,
-            }
-        )
-        data.append(
-            {
-                "name": card.file.name,
-                "label": card.explained or card.label,
-                "iou": _json(card.iou),
-                "probability": _json(card.probability),
-                "disagreement": card.disagreement,
-                "methods": [
-                    {
-                        "iou": _json(result.iou),
-                        "probability": _json(result.probability),
-                        "cell": result.cell.value if result.cell else None,
-                    }
-                    for result in card.results
-                ],
-            }
-        )
-    return {"gallery_cards": views, "gallery_data": data, "gallery_note": photos.note}
-
-
-def _look(result: ImageResult, heat: str) -> dict[str, Any]:
-    if result.correct is None:
-        verdict = f"predicted {float(result.predicted):.6g}"
-        told = f"off by {abs(float(result.predicted) - float(result.label)):.4g}"
-    else:
-        verdict = "✓ right" if result.correct else "✗ wrong"
-        told = f"{100 * result.probability:.0f} %"
-        if result.explained is None:
-            verdict += f": {result.predicted}"
-        else:
-            is_said = result.explained in result.predicted_names
-            verdict += f": {result.explained} {'present' if is_said else 'absent'}"
-            told += f", predicted {_shown(result.predicted, result.explained)}"
-    return {
-        "heat": heat,
-        "correct": result.correct,
-        "verdict": verdict,
-        "of": result.explained or result.predicted,
-        "told": told,
-        "iou": f"IoU {result.iou:.2f}" if math.isfinite(result.iou) else "no IoU",
-    }
-
-
-def _shown(names: str, explained: str | None) -> str:
-    """Names of classes as people list them."""
-    return names if explained is None else names.replace(";", ", ") or "no class"
 
 
 def _title(methods: Sequence[MethodRuns]) -> str:
@@ -308,10 +230,6 @@ def _cell_share(cell: MatrixCell) -> str:
         return "–"
     spread = f" ± {100 * cell.spread.sd:.0f}" if cell.spread.seeds > 1 else ""
     return f"{100 * cell.spread.mean:.0f}{spread} %"
-
-
-def _json(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _hash(script: str) -> str:

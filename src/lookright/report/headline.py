@@ -172,10 +172,11 @@ def _shares(method: MethodRuns, measure: Measure) -> NDArray[np.float64]:
     """Each image's share in the measure, at its first result; NaN at others: no image counts twice."""
     run = method.first
     images = [result.image for result in run.evaluation.results.values()]
-    repeated = np.array([image in images[:i] for i, image in enumerate(images)])
+    _, first = np.unique(images, return_index=True)
     values = method.per_image(lambda result: measure.of(result, len(run.classes)))
-    values[repeated] = np.nan
-    return values
+    shares = np.full_like(values, np.nan)
+    shares[first] = values[first]
+    return shares
 
 
 def _signed(sign: int, spread: Spread) -> Spread:
