@@ -14,8 +14,9 @@ class SoftIoU(ExplanationLoss):
 
         L = 1 - sum(M F+) / sum(M + F+ - M F+)
 
-    The union counts unmarked cells, as IoU does. An image without a positive mark contributes 0. The map is
-    that of the logit difference, the one that `Evidence` penalises, so that both pull at the same thing.
+    The union counts unmarked cells, as IoU does. An image without a positive mark contributes 0. A graded
+    mark is the share of its cell that is in the set. The map is that of the logit difference, the one that
+    `Evidence` penalises, so that both pull at the same thing.
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar in [0, 1]

@@ -84,7 +84,9 @@ class HAICS(Pointwise):
         L = mean_{F != 0} -[F+ log M + (1 - F+) log(1 - M)]
 
     The mean is over the marked cells of an image; unmarked cells do not count, and an image without any mark
-    contributes 0. M is clamped to [1e-6, 1 - 1e-6].
+    contributes 0. A graded positive mark is the probability that M shall have, and the magnitude of a
+    negative one does not count, unless magnitudes are weights (--combine agreement). M is clamped to
+    [1e-6, 1 - 1e-6].
 
     Args:
         published: as the RES authors' code has it: the mean over all cells of all annotated images, times the
@@ -128,7 +130,8 @@ class HINT(Pointwise):
         L = mean_ij (M_ij - F+_ij)^2
 
     A simplification of HINT (Selvaraju et al., ICCV 2019), which ranks regions. Every unmarked cell counts as
-    0; an image without a positive mark contributes 0.
+    0; an image without a positive mark contributes 0. A graded mark is the height that M shall have, or with
+    --combine agreement the weight of its cell.
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
@@ -161,7 +164,8 @@ class L1(Pointwise):
         L = mean_ij |A_ij - F+_ij|,   A = relu(map) / max relu(map)
 
     `GRADIA` on another normalisation. Every unmarked cell counts as 0; an image without a positive mark
-    contributes 0. Boxes or masks.
+    contributes 0. Boxes or masks; a graded mark is the height that A shall have, or with --combine agreement
+    the weight of its cell.
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
@@ -189,7 +193,8 @@ class PPCE(Pointwise):
         L = mean_{F > 0} -log A_ij,   A = relu(map) / max relu(map)
 
     It asks for a high map inside and does not mind one outside. An image without a positive mark contributes
-    0. Boxes or masks; the magnitude of a mark counts as a weight only. A is clamped to [1e-6, 1 - 1e-6].
+    0. Boxes or masks: the magnitude of a mark does not count, unless it is its weight (--combine agreement).
+    A is clamped to [1e-6, 1 - 1e-6].
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0

@@ -21,7 +21,8 @@ class GRADIA(Pointwise):
         L = mean_ij |M_ij - F+_ij|
 
     Every unmarked cell counts as 0: by this loss's definition what nobody marked is irrelevant. An image
-    that has only negative marks is pulled to 0 everywhere.
+    that has only negative marks is pulled to 0 everywhere. A graded mark is the height that M shall have, or
+    with --combine agreement the weight of its cell.
 
     With `reasonability` each annotated image has two weights, (prediction, explanation): reasonable and
     accurate (1, 0), reasonable and inaccurate (0.8, 0.2), unreasonable and accurate (0.4, 1.6), unreasonable
