@@ -31,6 +31,8 @@ def test_two_devices_are_one_with_twice_the_batch(
     assert_close_logs(one, two)
     ours, theirs = tensors(one), tensors(two)
     for name in ours:
+        if name.endswith("imputer.layers.0.bias"):
+            continue  # min-max is blind to it: its gradient is rounding, of which Adam makes whole steps
         assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
     assert two.facts()["command"] == shlex.join(
         ["lookright", *arguments, "--batch-size", "2", "--devices", "2", "--out", str(two.path)]

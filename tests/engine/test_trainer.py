@@ -25,7 +25,13 @@ from lookright.types import Batch
 def test_it_learns(tmp_path: Path, options: Callable[..., TrainConfig]) -> None:
     """The decoy tells the class on the validation images too: a few epochs are enough to see it."""
     data = write_decoy_digits(tmp_path / "data", per_class_train=10, per_class_val=3, per_class_test=1)
-    rows = log(train(options(data=data, epochs=8, lr=3e-3, flip=False, method="gradia", batch_size=10)))
+    rows = log(
+        train(
+            options(
+                data=data, epochs=8, lr=3e-3, flip=False, method="gradia", batch_size=10, weighting="fixed"
+            )
+        )
+    )
     assert number(rows[-1]["loss"]) < 0.9 * number(rows[0]["loss"])
     assert number(rows[-1]["train_accuracy"]) > 0.3
     assert number(rows[-1]["explanation_loss"]) < number(rows[0]["explanation_loss"])
@@ -98,6 +104,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch(
 ) -> None:
     """For losses that do not pool, without BatchNorm; annotated images are shared out unevenly."""
     shared = {"method": method, "backbone": "small_runs:plain", "annotated_per_class": 2, "lr": 0.01}
+    shared["weighting"] = "fixed"  # ratios are measured per forward pass
     one = train(options(out=tmp_path / "one", batch_size=10, **shared))
     two = train(options(out=tmp_path / "two", batch_size=5, accumulate=2, **shared))
     assert_close_logs(one, two)

@@ -55,7 +55,7 @@ def make_subject(backbone: str, *, batch_size: int, image_size: int, device: tor
     torch.manual_seed(0)
     network = create(backbone, num_classes=2, image_size=image_size).network.to(device).train()
     layer = find_target_layer(network, image_size=image_size)
-    objective = build_objective(TrainConfig(method="res-g"), layer.stride).to(device)
+    objective = build_objective(TrainConfig(method="res-g", weighting="fixed"), layer.stride).to(device)
     explainer = GradCAM(network, layer.name, image_size=image_size)
     annotation = torch.zeros(batch_size, 1, image_size, image_size)
     annotation[..., : image_size // 2, : image_size // 2] = 1

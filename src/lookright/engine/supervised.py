@@ -102,7 +102,8 @@ class SupervisedModel(nn.Module):
         result = self.objective(batch, explained)
         if self.guarded and result.explanation_loss is not None:
             # In here: what leaves a module that Fabric wraps is for `fabric.backward` alone.
-            self.reach = check_reach(result.explanation_loss, self)
+            # Before weights: a scale that is still 0 says nothing about the reach.
+            self.reach = check_reach(torch.stack(result.parts).sum(), self)
         return Step(
             explained.logits.detach(),
             result.total,

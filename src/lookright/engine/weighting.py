@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from lookright.losses import Objective, ObjectiveResult
-from lookright.losses.reduce import global_sum
+from lookright.losses.objective import NOT_MEASURED
+from lookright.losses.reduce import global_sum, world_size
 
 STEPS = 20
 
@@ -64,29 +67,42 @@ class GradientRatio:
         if done + 1 < self.steps:
             objective.steps_measured += 1
             return
-        scales = objective.ratios.nanmedian(dim=1).values[self.balanced]
-        objective.scale[self.balanced] = scales.nan_to_num(0.0)
-        if not bool(scales.isnan().any()):  # otherwise no image was annotated yet: wait for one
+        medians = [_median(objective.ratios[i]) for i in self.balanced]
+        for i, median in zip(self.balanced, medians, strict=True):
+            objective.scale[i] = 0.0 if median is None else median
+        if None not in medians:  # otherwise no image was annotated yet: wait for one
             objective.steps_measured += 1
 
 
-def _ratio(
-    prediction: tuple[Tensor | None, ...], explanation: tuple[Tensor | None, ...], part: Tensor
-) -> float:
-    """|prediction| / |explanation| over the weights that both reach, of all processes.
+def _median(ratios: Tensor) -> float | None:
+    measured = ratios[ratios != NOT_MEASURED]
+    return float(measured.median()) if len(measured) else None
 
-    NaN where the explanation loss is zero: it says nothing then. 0 where it reaches nothing that learns.
+
+def _ratio(prediction: Sequence[Tensor | None], explanation: Sequence[Tensor | None], part: Tensor) -> float:
+    """|prediction| / |explanation| over the weights that both reach.
+
+    `NOT_MEASURED` where the explanation loss is zero: it says nothing then. 0 where it reaches nothing that
+    learns.
     """
     both = [(p, e) for p, e in zip(prediction, explanation, strict=True) if p is not None and e is not None]
-    squares = [torch.stack([p.float().square().sum(), e.float().square().sum()]) for p, e in both]
-    total = global_sum(torch.stack(squares).sum(dim=0) if squares else torch.zeros(2, device=part.device))
-    pull, pull_of_part = total.tolist()
+    pull = sum(float(p.square().sum()) for p, _ in both)
+    pull_of_part = sum(float(e.square().sum()) for _, e in both)
     if pull > 0 and pull_of_part > 0:
         return float((pull / pull_of_part) ** 0.5)
-    return 0.0 if float(part.detach()) != 0 else float("nan")
+    return 0.0 if float(part.detach()) != 0 else NOT_MEASURED
 
 
-def _gradients(loss: Tensor, weights: list[nn.Parameter]) -> tuple[Tensor | None, ...]:
-    if not loss.requires_grad:
-        return (None,) * len(weights)
-    return torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+def _gradients(loss: Tensor, weights: Sequence[nn.Parameter]) -> list[Tensor | None]:
+    """Gradients of the global batch, in float32; None for a weight that no process reaches."""
+    found: Sequence[Tensor | None] = (None,) * len(weights)
+    if loss.requires_grad:
+        found = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+    if world_size() == 1:
+        return [None if gradient is None else gradient.float() for gradient in found]
+    averaged: list[Tensor | None] = []
+    for weight, gradient in zip(weights, found, strict=True):
+        own = torch.zeros_like(weight) if gradient is None else gradient
+        total = global_sum(own.detach().float()) / world_size()
+        averaged.append(total if bool(total.any()) else None)
+    return averaged

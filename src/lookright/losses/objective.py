@@ -17,6 +17,7 @@ from lookright.types import Batch, Explained, Request, Rows, Task
 
 RATIOS = 10
 """How many ratios of gradients are kept for the scale of a term."""
+NOT_MEASURED = -1.0
 
 
 class Term(NamedTuple):
@@ -79,7 +80,7 @@ class Objective(nn.Module):
         self.task = task
         self.ramp = 1.0
         self.register_buffer("scale", torch.ones(len(terms)))
-        self.register_buffer("ratios", torch.full((len(terms), RATIOS), float("nan")))
+        self.register_buffer("ratios", torch.full((len(terms), RATIOS), NOT_MEASURED))
         self.register_buffer("steps_measured", torch.zeros((), dtype=torch.int64))
 
     @property
