@@ -1,7 +1,7 @@
-"""Every method beside plain training, on decoy digits or on a folder of photos: one table. Finished runs are kept.
+"""Every method beside plain training, on decoy digits or on photos: one table. Finished runs are kept.
 
-python examples/all_methods.py digits --out runs/digits-all --table runs/digits-all/table.md
-python examples/all_methods.py ../shared/data/gender_coco --out runs/gender-all --table runs/gender-all/table.md
+python examples/all_methods.py digits --out runs/all-digits --table runs/all-digits/table.md
+python examples/all_methods.py ../shared/data/gender_coco --out runs/all --table runs/all/table.md
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A vision transformer small enough to train from scratch on a laptop: --backbone examples.tiny_vit:tiny_vit."""
+"""A vision transformer that trains from scratch on a laptop: --backbone examples.tiny_vit:tiny_vit."""
 
 from __future__ import annotations
 

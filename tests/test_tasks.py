@@ -22,9 +22,10 @@ from lookright.data import AnnotationSet, ExplanationDataset, collate, read_anno
 from lookright.engine.evaluate import evaluate, matching
 from lookright.engine.images import explain_images
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.setup import open_run, set_up
+from lookright.engine.setup import set_up
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.tasks import Output
+from lookright.engine.trained_run import open_run
 from lookright.engine.trainer import train
 from lookright.errors import CheckpointError, ConfigError, DataError
 from lookright.explainers import GradCAM

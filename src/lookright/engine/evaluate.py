@@ -14,7 +14,8 @@ import lookright
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet
 from lookright.engine.inference import Inference, infer
-from lookright.engine.setup import TrainedRun, make_dataset, open_run, read_data
+from lookright.engine.setup import make_dataset, read_data
+from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.errors import ConfigError, DataError
 from lookright.files import replacing
 from lookright.metrics import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lookright.engine.setup import open_run
+from lookright.engine.trained_run import open_run
 from lookright.errors import ConfigError
 from lookright.files import replacing
 from lookright.models import export_onnx, export_state_dict

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from lookright.data import ExplanationDataset, Item, load_image
 from lookright.engine.evaluate import pick_device
 from lookright.engine.inference import ANNOTATED, PREDICTED
-from lookright.engine.setup import TrainedRun, open_run
+from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.metrics.multilabel import PRESENT
 from lookright.types import Rows, Task
 

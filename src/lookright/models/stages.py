@@ -21,8 +21,9 @@ def find_stages(network: nn.Module, *, image_size: int) -> tuple[str, ...]:
         ConfigError: the network fails on an image of this size.
 
     Example:
-        >>> layers = [nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1)]
-        >>> find_stages(nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 2)), image_size=8)
+        >>> stem, stage = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        >>> layers = [stem, nn.ReLU(), nn.MaxPool2d(2), stage, nn.Flatten(), nn.Linear(64, 2)]
+        >>> find_stages(nn.Sequential(*layers), image_size=8)
         ('1', '3')
     """
     last: dict[tuple[int, int], str] = {}

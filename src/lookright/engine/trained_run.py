@@ -1,0 +1,84 @@
+"""A network that was trained before: opened from its run folder, or where a new run starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookright.config import TrainConfig
+from lookright.data import AnnotationSet
+from lookright.engine.checkpoint import load_checkpoint, stripped
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.tasks import PLAIN, Output
+from lookright.errors import CheckpointError
+from lookright.explainers import Explainer, make_explainer
+from lookright.models import Classifier, create, load_exactly, read_weights
+from lookright.types import Task
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run as its checkpoint gives it back."""
+
+    folder: RunFolder
+    config: TrainConfig
+    classes: tuple[str, ...]
+    classifier: Classifier
+    explainer: Explainer
+    output: Output = PLAIN
+    """what the network's outputs mean"""
+
+
+def start_from(classifier: Classifier, source: Path, annotation_set: AnnotationSet) -> Output:
+    """Load a classifier that the user already has: weights of the whole network, head included.
+
+    Args:
+        classifier: receives the weights
+        source: a weight file, or a run folder, whose task and class names must be those of the data
+        annotation_set: the data
+
+    Returns:
+        what its outputs mean: as in that run; a number from a weight file is taken as it is
+
+    Raises:
+        CheckpointError: another network, another task, other classes, or a damaged file.
+    """
+    if not source.is_dir():
+        load_exactly(classifier.network, read_weights(source), str(source))
+        return Output(annotation_set.task)
+    folder = RunFolder(source)
+    tensors, facts = load_checkpoint(folder.best)
+    theirs, classes = tuple(facts["classes"]), annotation_set.classes
+    output = Output.from_facts(facts)
+    if output.task is not annotation_set.task:
+        raise CheckpointError(
+            f"from: {source} was trained for a {output.task.value} task, the data is for a "
+            f"{annotation_set.task.value} one; start from --weights"
+        )
+    if theirs != classes:
+        raise CheckpointError(
+            f"from: {source} knows the classes {', '.join(theirs)}; the data has {', '.join(classes)}; "
+            "name the class folders alike, or start from --weights"
+        )
+    load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
+    return output
+
+
+def open_run(path: Path) -> TrainedRun:
+    """Rebuild a trained network from its run folder.
+
+    Raises:
+        CheckpointError: no run, no checkpoint yet, or a damaged one.
+    """
+    folder = RunFolder(path)
+    config = folder.config()
+    tensors, facts = load_checkpoint(folder.best)
+    classes, output = tuple(facts["classes"]), Output.from_facts(facts)
+    outputs = 1 if output.task is Task.REGRESSION else len(classes)
+    classifier = create(config.backbone, num_classes=outputs, weights="none", image_size=config.image_size)
+    load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
+    classifier.network.eval()
+    explainer = make_explainer(
+        config.explainer, classifier.network, facts["target_layer"], image_size=config.image_size
+    )
+    return TrainedRun(folder, config, classes, classifier, explainer, output)
