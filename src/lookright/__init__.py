@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookright.config import DataConfig, TrainConfig
     from lookright.engine.trainer import train
-    from lookright.explainers import CAM, GradCAM
+    from lookright.explainers import CAM, Explainer, GradCAM
     from lookright.losses import (
         GRADIA,
         HAICS,
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
         Term,
         adaptive_threshold,
     )
-    from lookright.types import Batch, Explained, Normalization, Request, Sample, Score, Target
+    from lookright.types import Batch, Explained, Normalization, Request, Rows, Sample, Score, Target, Task
 
 _HOMES = {
     "lookright.config": ("DataConfig", "TrainConfig"),
     "lookright.engine.trainer": ("train",),
-    "lookright.explainers": ("CAM", "GradCAM"),
+    "lookright.explainers": ("CAM", "Explainer", "GradCAM"),
     "lookright.losses": (
         "GRADIA",
         "HAICS",
@@ -41,7 +41,17 @@ _HOMES = {
         "Term",
         "adaptive_threshold",
     ),
-    "lookright.types": ("Batch", "Explained", "Normalization", "Request", "Sample", "Score", "Target"),
+    "lookright.types": (
+        "Batch",
+        "Explained",
+        "Normalization",
+        "Request",
+        "Rows",
+        "Sample",
+        "Score",
+        "Target",
+        "Task",
+    ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -55,15 +65,18 @@ __all__ = [
     "DataConfig",
     "Evidence",
     "Explained",
+    "Explainer",
     "ExplanationLoss",
     "GradCAM",
     "Normalization",
     "Objective",
     "Request",
+    "Rows",
     "Sample",
     "Score",
     "SoftIoU",
     "Target",
+    "Task",
     "Term",
     "TrainConfig",
     "adaptive_threshold",

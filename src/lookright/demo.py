@@ -27,10 +27,6 @@ MARKER = "demo.json"
 DECOY = Decoy(patch=6, contrast=0.5, noise=10.0)
 """Strong enough that plain training falls for it: 6 of 32 pixels wide, beside faint, noisy digits."""
 
-WEIGHT = 0.3
-"""Of the explanation loss, the same for every method: the network learns from scratch on 600 images, and at
-the default of 1 several methods keep it from learning the digits at all."""
-
 
 def run_demo(
     out: Path,
@@ -98,7 +94,6 @@ def _run(data: Path, out: Path, method: str, seed: int, epochs: int) -> Path:
         data=data,
         out=out,
         method=method,
-        explanation_weight=WEIGHT,
         seed=seed,
         epochs=epochs,
         backbone="small_cnn",

@@ -94,7 +94,8 @@ class CYBORG(Pointwise):
     Made for graded maps of where people look; every unmarked cell counts as 0. An image without a positive
     mark has no human map: it contributes 0 and keeps the full weight of its prediction. The paper's M is the
     class activation map (--explainer cam); behind global average pooling and a linear layer Grad-CAM is that
-    map up to its scale, which min-max removes, and it is there for other networks too.
+    map up to its scale, which min-max removes, and it is there for other networks too. With weights by ratio
+    of gradients, the default, map and weighed prediction pull equally; --weighting fixed is the paper's sum.
 
     Args:
         alpha: share of the prediction, in [0, 1]
