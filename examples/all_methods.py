@@ -15,6 +15,7 @@ import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lookright.config import TrainConfig
 from lookright.data import write_decoy_digits
@@ -23,6 +24,7 @@ from lookright.engine.evaluate import evaluate
 from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
+from lookright.engine.trunk import FeatureStore
 from lookright.errors import LookrightError
 from lookright.files import replacing
 from lookright.losses import METHODS
@@ -31,6 +33,7 @@ from lookright.report.headline import DECOY_SPLIT
 BOUNDS = ("cdep", "r4", "ibp-ex")
 """A pass of pairs through the whole network: on decoy digits alone."""
 VIT = "examples.tiny_vit:tiny_vit"
+STORE = FeatureStore()
 NO_MEASURE = ("baseline", "ce")
 """Supervise no explanation, so have no explanation loss to measure."""
 
@@ -116,15 +119,13 @@ def run(config: TrainConfig, splits: list[str]) -> dict[str, float]:
     folder = RunFolder(out)
     if not all((folder.evaluation(split) / "metrics.json").exists() for split in splits):
         print(f"== {out}", flush=True)
-        train(config, "examples/all_methods.py")
+        train(config, "examples/all_methods.py", store=STORE)
         for split in splits:
-            evaluate(out, split=split, progress=False)
+            evaluate(out, split=split, progress=False, store=STORE)
     figures = {}
     for split in splits:
         read = json.loads((folder.evaluation(split) / "metrics.json").read_text(encoding="utf-8"))
-        figures |= {
-            f"{split}/{name}": read[name]["value"] for name in ("accuracy", "iou", "epg")
-        }
+        figures |= {f"{split}/{name}": read[name]["value"] for name in ("accuracy", "iou", "epg")}
     return figures
 
 
@@ -133,7 +134,11 @@ def own_measure(case: Case) -> tuple[float, float] | None:
     if case.config.method in NO_MEASURE:
         return None
     method = "res-g" if case.config.method == "res-l" else case.config.method  # res-l: its imputer is gone
-    options = {"gradient_at": case.config.gradient_at, "negatives_outside": case.config.negatives_outside}
+    options: dict[str, Any] = {
+        "gradient_at": case.config.gradient_at,
+        "negatives_outside": case.config.negatives_outside,
+        "store": STORE,
+    }
     return (
         measure(Path(str(case.plain.out)), method, **options),
         measure(Path(str(case.config.out)), method, **options),

@@ -16,9 +16,11 @@ from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
+from lookright.engine.trunk import FeatureStore
 from lookright.errors import LookrightError
 from lookright.report import build_report, write_markdown
 
+STORE = FeatureStore()
 METHODS = ["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
 
 
@@ -70,8 +72,8 @@ def run(config: TrainConfig) -> Path:
     out = Path(str(config.out))
     if not (RunFolder(out).evaluation("test") / "metrics.json").exists():
         print(f"== {out}", flush=True)
-        train(config, shlex.join(["python", *sys.argv]))
-        evaluate(out)
+        train(config, shlex.join(["python", *sys.argv]), store=STORE)
+        evaluate(out, store=STORE)
     return out
 
 

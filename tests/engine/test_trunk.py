@@ -12,8 +12,9 @@ from lookright.data import ExplanationDataset, collate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.trainer import train
 from lookright.engine.trunk import FrozenTrunk, frozen_units
-from lookright.models import set_train_mode
-from lookright.types import Batch, Request
+from lookright.models import apply_scope, set_train_mode
+from lookright.types import Batch, Request, Sample
+from networks import FAMILIES, IMAGE_SIZE
 
 UNITS = {
     "small_cnn": ["features.0", "features.1"],
@@ -267,3 +268,18 @@ def test_what_the_features_do_not_reproduce_is_not_cached(
     assert trunk.units
     assert trunk.fill([setup.train], "cpu") is cached
     assert bool(trunk.features) is cached
+
+
+def test_a_vision_transformer_is_served_between_its_blocks() -> None:
+    """It adds a class token and positions to its patches: what is passed over has to have their shape."""
+    network = FAMILIES["timm vit"]()
+    apply_scope(network, "last-stage", image_size=IMAGE_SIZE)
+    trunk = FrozenTrunk(network, ["blocks.2.norm1"], image_size=IMAGE_SIZE)
+    assert trunk.units[-1] == "blocks.1"
+    images, marks = torch.rand(3, 3, IMAGE_SIZE, IMAGE_SIZE), torch.zeros(1, IMAGE_SIZE, IMAGE_SIZE)
+    samples = [Sample(image, 0, marks, False, str(i)) for i, image in enumerate(images)]
+    with torch.no_grad():
+        features, expected = trunk._run(images), network(images[:2])
+        assert trunk._can_serve(samples, features)
+        with trunk._serve(features[:2]):
+            torch.testing.assert_close(network(torch.zeros_like(images[:2])), expected)

@@ -231,3 +231,9 @@ def test_one_class_is_no_classifier() -> None:
 def test_image_too_small_for_the_network() -> None:
     with pytest.raises(ConfigError, match="fails on an image of 3 x 32 x 32 pixels"):
         create("torchvision:inception_v3", num_classes=3, image_size=32)
+
+
+def test_a_head_of_zeros_is_drawn() -> None:
+    """A network whose head is zero explains nothing, and a loss on its maps would never learn."""
+    network = create("torchvision:vit_b_32", num_classes=2, image_size=32).network
+    assert 0.005 < network.heads.head.weight.std() < 0.02

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 
 import lookright
 from lookright.config import DataConfig
-from lookright.data import AnnotationSet
+from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import make_dataset, read_data
 from lookright.engine.trained_run import TrainedRun, open_run
+from lookright.engine.trunk import FeatureStore, FrozenTrunk, make_trunk
 from lookright.errors import ConfigError, DataError
+from lookright.explainers import Explainer
 from lookright.files import replacing
 from lookright.metrics import (
     PerImage,
@@ -26,6 +29,7 @@ from lookright.metrics import (
     summarize_multilabel,
     summarize_regression,
 )
+from lookright.models import apply_scope
 from lookright.types import Task
 
 
@@ -39,6 +43,7 @@ def evaluate(
     device: str = "auto",
     workers: int = 0,
     progress: bool = True,
+    store: FeatureStore | None = None,
 ) -> Path:
     """Evaluate the best checkpoint of a run.
 
@@ -56,6 +61,7 @@ def evaluate(
         device: auto, cpu, cuda or mps
         workers: processes that load images
         progress: show a bar
+        store: features of the frozen part that runs of this process share
 
     Returns:
         the folder written
@@ -75,6 +81,7 @@ def evaluate(
     dataset = make_dataset(annotation_set, run.classifier, run.config)
     where = pick_device(device)
     run.classifier.network.to(where)
+    trunk = None if store is None else stored_trunk(run, [run.explainer], dataset, annotation_set.root, store)
     result = infer(
         run.explainer,
         dataset,
@@ -83,6 +90,7 @@ def evaluate(
         workers=workers,
         progress=split if progress else None,
         output=run.output,
+        trunk=trunk,
     )
     rows, figures = _tell(result, annotation_set, run.output.task)
     figures["about"] = about | {
@@ -94,6 +102,20 @@ def evaluate(
     }
     write_evaluation(folder, figures, rows, rows.id, result.explanation.numpy())
     return folder
+
+
+def stored_trunk(
+    run: TrainedRun,
+    explainers: Iterable[Explainer],
+    dataset: ExplanationDataset,
+    root: Path,
+    store: FeatureStore,
+) -> FrozenTrunk | None:
+    """The features of the frozen part of a trained run, out of a store, for images that are not mirrored."""
+    network = run.classifier.network
+    apply_scope(network, run.config.train, image_size=run.config.image_size)
+    trunk = make_trunk(run.classifier, explainers, image_size=run.config.image_size, root=root, store=store)
+    return trunk if trunk is not None and trunk.fill([dataset], next(network.parameters()).device) else None
 
 
 def _tell(result: Inference, annotation_set: AnnotationSet, task: Task) -> tuple[PerImage, dict[str, Any]]:

@@ -9,10 +9,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from lookright.data import collate
-from lookright.engine.evaluate import matching
+from lookright.engine.evaluate import matching, stored_trunk
 from lookright.engine.setup import make_dataset, make_objective, read_data
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
+from lookright.engine.trunk import FeatureStore
 from lookright.errors import ConfigError, DataError
 from lookright.models import apply_scope
 from lookright.models.modes import evaluating
@@ -26,6 +27,7 @@ def measure(
     gradient_at: str | None = None,
     negatives_outside: float | None = None,
     batch_size: int = 32,
+    store: FeatureStore | None = None,
 ) -> float:
     """Mean explanation loss of a method over the annotated images of a split, for the network of a run.
 
@@ -41,6 +43,7 @@ def measure(
         gradient_at: as the option; the run's own if None
         negatives_outside: as the option, for these images too; the run's own if None
         batch_size: images at a time
+        store: features of the frozen part that runs of this process share
 
     Returns:
         the unweighted loss; of a sum of methods, the sum of the parts
@@ -64,6 +67,8 @@ def measure(
     images = matching(read_data(config), run).split(split)
     dataset = make_dataset(images, run.classifier, config, negatives=True)
     model = SupervisedModel(network, run.explainer, objective)
+    if store is not None:
+        model.trunk = stored_trunk(run, model.explainers.values(), dataset, images.root, store)
     total = count = 0.0
     with evaluating(model), torch.no_grad():
         for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate):

@@ -27,7 +27,7 @@ from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
-from lookright.engine.trunk import FrozenTrunk
+from lookright.engine.trunk import FeatureStore, FrozenTrunk, make_trunk
 from lookright.engine.weighting import STEPS, GradientRatio
 from lookright.errors import ConfigError, LookrightError, LookrightWarning, NonFiniteError
 from lookright.losses.reduce import global_sum
@@ -37,7 +37,7 @@ from lookright.types import Batch
 log = logging.getLogger("lookright")
 
 
-def train(config: TrainConfig, command: str = "") -> RunFolder:
+def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None = None) -> RunFolder:
     """Train a classifier as the options say and write its run folder.
 
     Every random choice derives from (seed, epoch), so that a run resumed after its last finished epoch goes
@@ -46,6 +46,8 @@ def train(config: TrainConfig, command: str = "") -> RunFolder:
     Args:
         config: the options
         command: the command line, to be written into the run
+        store: features of the frozen part that runs of this process share; with several devices each process
+            has its own
 
     Returns:
         the run folder; its best checkpoint is the epoch that `config.best` picks
@@ -59,12 +61,14 @@ def train(config: TrainConfig, command: str = "") -> RunFolder:
     folder.create(config)  # after all that can be refused: a mistake leaves no folder behind
     # A process of its own rebuilds what it needs from the options: nothing heavy travels.
     own = setup if config.devices == 1 else None
-    launch(fabric, partial(_train_process, config=config, setup=own, command=command))
+    launch(fabric, partial(_train_process, config=config, setup=own, command=command, store=store))
     return folder
 
 
-def _train_process(fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str) -> None:
-    trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command)
+def _train_process(
+    fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str, store: FeatureStore | None
+) -> None:
+    trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command, store)
     try:
         trainer.run()
     except (KeyboardInterrupt, LookrightError) as error:
@@ -81,13 +85,21 @@ class Trainer:
         config: the options
         setup: data, network and objective
         command: the command line that started the run
+        store: features that runs share
     """
 
-    def __init__(self, fabric: Fabric, config: TrainConfig, setup: Setup, command: str) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        setup: Setup,
+        command: str,
+        store: FeatureStore | None = None,
+    ) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
         network = setup.classifier.network
         self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
-        self.trunk = self.supervised.trunk = self._make_trunk() if config.cache_features else None
+        self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
         trained = [p for p in self.supervised.parameters() if p.requires_grad]
         kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(trained, lr=config.lr, weight_decay=config.weight_decay)
@@ -143,15 +155,17 @@ class Trainer:
         bar.close()
         self.stop("finished")
 
-    def _make_trunk(self) -> FrozenTrunk | None:
-        """Features can be kept where the images stay as they are and no explanation looks below them."""
-        if self.setup.counterexamples is not None:
+    def _make_trunk(self, store: FeatureStore | None) -> FrozenTrunk | None:
+        setup = self.setup
+        if setup.counterexamples is not None:  # new images in every batch
             return None
-        explainers = {self.setup.explainer, *self.supervised.explainers.values()}
-        if any(explainer.needs.whole_network for explainer in explainers):
-            return None
-        layers = sorted({name for explainer in explainers for name in explainer.layer_names})
-        return FrozenTrunk(self.setup.classifier.network, layers, image_size=self.config.image_size)
+        return make_trunk(
+            setup.classifier,
+            {setup.explainer, *self.supervised.explainers.values()},
+            image_size=self.config.image_size,
+            root=setup.annotation_set.root,
+            store=store,
+        )
 
     def stop(self, status: str) -> None:
         """Write how the run ended."""

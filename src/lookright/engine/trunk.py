@@ -6,9 +6,12 @@ are computed in one pass, kept in memory, and served in place of the frozen part
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +19,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.models import trace
+from lookright.explainers import Explainer
+from lookright.models import Classifier, trace
 from lookright.models.modes import evaluating
 from lookright.types import Batch, Sample
 
@@ -30,18 +34,46 @@ class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early
     pass
 
 
+class FeatureStore:
+    """Features that several runs of one process share: compared methods need not compute them again.
+
+    They are shared where frozen weights, images and their normalisation are the same.
+    """
+
+    def __init__(self) -> None:
+        self._features: dict[str, dict[Key, Tensor]] = {}
+
+    def features(self, network: nn.Module, units: Sequence[str], about: str) -> dict[Key, Tensor]:
+        """Features of the frozen units of a network, to be added to.
+
+        Args:
+            network: whose units
+            units: names of modules
+            about: what else they depend on: where the images are, their size, their normalisation
+        """
+        digest = hashlib.sha256(about.encode())
+        for unit in units:
+            for name, tensor in network.get_submodule(unit).state_dict().items():
+                digest.update(f"{unit}.{name}".encode())
+                digest.update(tensor.detach().cpu().numpy().tobytes())
+        return self._features.setdefault(digest.hexdigest(), {})
+
+
 class FrozenTrunk:
     """Features of the frozen part of a network, by image and by mirroring.
 
     While features are served, the frozen modules hand their input through and the last of them gives the
-    features; the network's own forward does the rest, whatever it is. That this reproduces the network is
-    checked on the first images; where it does not, nothing is cached.
+    features; the network's own forward does the rest, whatever it is. Where what comes between the modules
+    depends on shapes (a ViT adds positions to its patches), they give zeros of their own shape instead. That
+    this reproduces the network is checked on the first images; where it does not, nothing is cached.
 
     Args:
         network: with part of it frozen (see `lookright.models.apply_scope`)
         layers: names of the layers that explainers look at, which have to run
         image_size: H and W
         limit_bytes: how much memory the features may take
+        store: where features of other runs are, and these go; None keeps them for this one
+        about: what they depend on beside the frozen weights and the image size (see `FeatureStore`)
     """
 
     def __init__(
@@ -51,18 +83,26 @@ class FrozenTrunk:
         *,
         image_size: int,
         limit_bytes: int = 2 << 30,
+        store: FeatureStore | None = None,
+        about: str = "",
     ) -> None:
         self.network = network
         self.units = frozen_units(network, layers, image_size=image_size)
         self.limit_bytes = limit_bytes
         self.features: dict[Key, Tensor] = {}
+        if store is not None and self.units:
+            self.features = store.features(network, self.units, f"{about} at {image_size}")
+        self.image_size = image_size
+        self.shapes: dict[str, tuple[int, ...]] | None = None
+        """unit -> shape of what it gives for one image, where zeros stand in for it"""
 
     def fill(
         self, datasets: Sequence[ExplanationDataset], device: torch.device | str, batch_size: int = 32
     ) -> bool:
         """Compute the features of all images, mirrored ones as well where the data set mirrors.
 
-        Always the same images together, so that a resumed run has the same features to the bit.
+        Always the same images together, so that a resumed run has the same features to the bit; without a
+        store, that is.
 
         Returns:
             whether there is a cache: something is frozen, the features fit, and serving them reproduces
@@ -76,6 +116,9 @@ class FrozenTrunk:
         ]
         if not self.units or not wanted:
             return False
+        first, rest = wanted[:batch_size], wanted[batch_size:]
+        rest = [one for one in rest if (one[0].items[one[1]].id, one[2]) not in self.features]
+        wanted = first + rest  # the first ones always: whether they can be served is tried out on them
         bar = tqdm(total=len(wanted), desc="features", unit="image", disable=None)
         with evaluating(self.network), torch.no_grad():
             for start in range(0, len(wanted), batch_size):
@@ -84,7 +127,7 @@ class FrozenTrunk:
                 features = self._run(collate(samples).image.to(device))
                 size = features[0].numel() * features.element_size()
                 if size * len(wanted) > self.limit_bytes or (
-                    start == 0 and not self._reproduces(samples, features)
+                    start == 0 and not self._can_serve(samples, features)
                 ):
                     bar.close()
                     self.features.clear()
@@ -114,8 +157,10 @@ class FrozenTrunk:
         with ExitStack() as stack:
             for i, name in enumerate(self.units[:-1]):
                 # What comes between the units may work in place (a ReLU, say): not on the caller's image.
-                hand_on = (lambda x, *_, **__: x.clone()) if i == 0 else (lambda x, *_, **__: x)
-                stack.enter_context(_forward_as(self.network.get_submodule(name), hand_on))
+                instead = (lambda x, *_, **__: x.clone()) if i == 0 else (lambda x, *_, **__: x)
+                if self.shapes is not None:
+                    instead = partial(_zeros, features, (len(features), *self.shapes[name]))
+                stack.enter_context(_forward_as(self.network.get_submodule(name), instead))
             last = self.network.get_submodule(self.units[-1])
             stack.enter_context(_forward_as(last, lambda *_, **__: features))
             yield
@@ -137,6 +182,15 @@ class FrozenTrunk:
             handle.remove()
         return found[0]
 
+    def _can_serve(self, samples: Sequence[Sample], features: Tensor) -> bool:
+        """Find out how the units are passed over, if they can be."""
+        if self._reproduces(samples, features):
+            return True
+        last_runs = trace(self.network, self.image_size).last_runs
+        outputs = {name: last_runs[name].output for name in self.units}
+        self.shapes = {name: output[1:] for name, output in outputs.items() if output is not None}
+        return len(self.shapes) == len(outputs) and self._reproduces(samples, features)
+
     def _reproduces(self, samples: Sequence[Sample], features: Tensor) -> bool:
         """Whether the network, started from the features, gives what it gives from the images."""
         image = collate(samples).image.to(features.device)
@@ -146,6 +200,31 @@ class FrozenTrunk:
         except Exception:  # whatever a network does with an image where it expects features
             return False
         return torch.allclose(served, self.network(image), rtol=1e-3, atol=1e-4)
+
+
+def make_trunk(
+    classifier: Classifier,
+    explainers: Iterable[Explainer],
+    *,
+    image_size: int,
+    root: Path,
+    store: FeatureStore | None = None,
+) -> FrozenTrunk | None:
+    """Make the trunk of a run, if features can stand in for the frozen part under its explainers.
+
+    Args:
+        classifier: with part of its network frozen
+        explainers: all that will look at it
+        image_size: H and W
+        root: folder of the images
+        store: where features of other runs are
+    """
+    explainers = list(explainers)
+    if any(explainer.needs.whole_network for explainer in explainers):
+        return None
+    layers = sorted({name for explainer in explainers for name in explainer.layer_names})
+    about = f"{root.resolve()} with {classifier.mean} and {classifier.std}"
+    return FrozenTrunk(classifier.network, layers, image_size=image_size, store=store, about=about)
 
 
 def frozen_units(network: nn.Module, layers: Sequence[str] = (), *, image_size: int) -> list[str]:
@@ -193,6 +272,10 @@ def frozen_units(network: nn.Module, layers: Sequence[str] = (), *, image_size: 
     units = sorted((name for name in search("", network) if position[name] < end), key=lambda n: position[n])
     once = all(runs.count(name) == 1 for name in units)
     return units if units and once and outputs[units[-1]] is not None else []
+
+
+def _zeros(like: Tensor, shape: tuple[int, ...], *_: Any, **__: Any) -> Tensor:
+    return like.new_zeros(shape)
 
 
 @contextmanager

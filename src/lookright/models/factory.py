@@ -76,6 +76,8 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
     heads = [] if weights == "none" else [head.name for head in find_heads(traced)]
     match weights:
         case "none":
+            # A head of zeros (torchvision's ViT) explains nothing: all maps are 0, and never learn.
+            _start_small(h for h in traced.heads if not any(p.any() for p in h.module.parameters()))
             told = "none: random"
         case "bundled":
             _check_bundled(backbone)
