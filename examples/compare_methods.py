@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=TrainConfig.epochs)
     parser.add_argument("--lr", type=float, default=TrainConfig.lr)
     parser.add_argument("--batchnorm", default="auto", choices=["auto", "train", "frozen"])
+    parser.add_argument("--weighting", default="gradient", choices=["gradient", "fixed"])
     parser.add_argument("--overlap", type=float, default=0.0, help="evidence: weight of soft IoU")
     options = parser.parse_args()
 
@@ -56,6 +57,7 @@ def main() -> None:
                 epochs=options.epochs,
                 lr=options.lr,
                 batchnorm=options.batchnorm,
+                weighting=options.weighting,
                 overlap=options.overlap,
                 train_per_class=options.per_class,
                 annotated_per_class=options.per_class,

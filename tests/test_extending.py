@@ -128,7 +128,6 @@ def test_everything_about_a_class_of_ones_own(here: Path, typed: Type) -> None:
     assert code == 0, err
     assert out.startswith("method my_losses.Hinge: Marked cells on their side of 1/2, by a margin: L = ")
     assert "margin=1.0            1 asks for 1 at the positive marks and 0 at the negative ones" in out
-    assert "a ratio of gradients" in out
     assert 'lookright train DATA --out RUN --method "my_losses.Hinge(margin=1.0)"' in out
     code, out, err = typed("methods my_explainers.PositiveCAM")
     assert code == 0, err
