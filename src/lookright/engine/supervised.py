@@ -97,9 +97,10 @@ class SupervisedModel(nn.Module):
                 )
             else:
                 explained = Explained(self.network(batch.image), {})
-        if self.training and self.ratio.is_open:
-            self.ratio.measure(self.objective(batch, explained), self.network)
         result = self.objective(batch, explained)
+        if self.training and self.ratio.is_open:
+            self.ratio.measure(result, self.network)
+            result = self.objective.weigh(result.prediction_loss, result.parts, result.facts)
         if self.guarded and result.explanation_loss is not None:
             # In here: what leaves a module that Fabric wraps is for `fabric.backward` alone.
             # Before weights: a scale that is still 0 says nothing about the reach.

@@ -12,6 +12,7 @@ from lookright.errors import ConfigError, LookrightError
 from lookright.explainers import Explainer, explain, explainers_for
 from lookright.losses import Objective
 from lookright.models.modes import evaluating
+from lookright.models.trace import placement
 from lookright.plugins import told
 from lookright.types import Explained, Request, Target
 
@@ -86,5 +87,5 @@ def _shown(value: object) -> str:
 
 
 def _blank(explainer: Explainer) -> Tensor:
-    like = next(explainer.network.parameters(), torch.zeros(()))
-    return torch.zeros(IMAGES, 3, explainer.image_size, explainer.image_size, device=like.device)
+    device = placement(explainer.network)["device"]
+    return torch.zeros(IMAGES, 3, explainer.image_size, explainer.image_size, device=device)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lookright.explainers.base import LayerExplainer
-from lookright.explainers.seen import Needs, Seen
+from lookright.explainers.seen import Seen
 
 
 class Activation(LayerExplainer):
@@ -18,6 +18,7 @@ class Activation(LayerExplainer):
 
     Example:
         >>> import torch
+        >>> from torch import nn
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
         >>> explain = Activation(network, "1", image_size=8)
         >>> explain(torch.rand(1, 3, 8, 8), torch.tensor([0])).explanation.shape
@@ -27,17 +28,7 @@ class Activation(LayerExplainer):
     paper = "activation: Zhang et al. (TAP), AAAI 2024"
     order = "first"
     cost = "none"
-
-    def __init__(
-        self,
-        network: nn.Module,
-        target_layer: nn.Module | str | None = None,
-        *,
-        second_order: bool = True,
-        image_size: int = 224,
-    ) -> None:
-        super().__init__(network, target_layer, second_order=second_order, image_size=image_size)
-        self.needs = Needs(layers=(self.layer,), gradient=False)
+    needs_gradient = False
 
     def explain(self, seen: Seen) -> Tensor:
         """Give the activation, (B, C, h, w)."""

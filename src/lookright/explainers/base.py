@@ -19,9 +19,10 @@ Order = Literal["first", "second"]
 class Explainer(ABC):
     """A rule that turns one forward pass, and the gradient of a score, into an explanation.
 
-    A subclass states in `needs` where it looks (layers, the image, the attention) and gives the explanation
-    in `explain`. Running the network, watching it, differentiating the score once for all explainers and
-    leaving nothing behind is done for it. The CAM family is shorter still: see `CAM`.
+    A subclass states in `needs` where it looks (layers, the image, the attention), or finds that out in
+    `look_at`, and gives the explanation in `explain`. Running the network, watching it, differentiating the
+    score once for all explainers and leaving nothing behind is done for it. The CAM family is shorter still:
+    see `CAM`.
 
     Args:
         network: any classifier, image (B, 3, H, W) -> logits (B, K)
@@ -63,6 +64,17 @@ class Explainer(ABC):
         self.network = network
         self.second_order = second_order
         self.image_size = image_size
+        self.look_at(target_layer)
+
+    def look_at(self, target_layer: nn.Module | str | None) -> None:  # noqa: B027 (`needs` may be fixed)
+        """Decide where to look: set `needs`, if that depends on the network; here it does not.
+
+        Args:
+            target_layer: as the user gave it, or None
+
+        Raises:
+            ConfigError: the explainer does not fit the network, or looks at no layer that could be named.
+        """
 
     @abstractmethod
     def explain(self, seen: Seen) -> Tensor:
@@ -124,17 +136,14 @@ class LayerExplainer(Explainer):
         ConfigError: the target layer is not there, gives no map, or does not lead to the logits.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        target_layer: nn.Module | str | None = None,
-        *,
-        second_order: bool = True,
-        image_size: int = 224,
-    ) -> None:
-        super().__init__(network, second_order=second_order, image_size=image_size)
-        self.layer = resolve_layer(network, target_layer, image_size)
-        self.needs = Needs(layers=(self.layer,))
+    layer: TargetLayer
+    needs_gradient: ClassVar[bool] = True
+    """whether it needs the gradient of the score at the layer"""
+
+    def look_at(self, target_layer: nn.Module | str | None) -> None:
+        """Look at the target layer."""
+        self.layer = resolve_layer(self.network, target_layer, self.image_size)
+        self.needs = Needs(layers=(self.layer,), gradient=self.needs_gradient)
 
 
 class CAM(LayerExplainer):

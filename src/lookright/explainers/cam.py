@@ -12,6 +12,7 @@ from lookright.errors import ConfigError
 from lookright.explainers.base import CAM
 from lookright.explainers.capture import capture
 from lookright.models.modes import evaluating
+from lookright.models.trace import placement
 from lookright.normalize import EPSILON
 
 _LINEAR = 1e-3  # largest departure from a constant gradient, as a share of its largest value
@@ -39,15 +40,9 @@ class ClassActivationMap(CAM):
 
     paper = "CAM: Zhou et al., CVPR 2016"
 
-    def __init__(
-        self,
-        network: nn.Module,
-        target_layer: nn.Module | str | None = None,
-        *,
-        second_order: bool = True,
-        image_size: int = 224,
-    ) -> None:
-        super().__init__(network, target_layer, second_order=second_order, image_size=image_size)
+    def look_at(self, target_layer: nn.Module | str | None) -> None:
+        """Look at the target layer, if what follows it is linear."""
+        super().look_at(target_layer)
         if not self._is_pooled_and_linear():
             raise ConfigError(
                 f"explainer: cam is defined where average pooling over the grid and one linear layer follow "
@@ -61,9 +56,8 @@ class ClassActivationMap(CAM):
 
     def _is_pooled_and_linear(self) -> bool:
         """Whether the gradient of a logit is the same in every cell, and the same for two images of noise."""
-        like = next((p for p in self.network.parameters() if p.is_floating_point()), torch.zeros(()))
         shape = (2, 3, self.image_size, self.image_size)
-        image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like)
+        image = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(**placement(self.network))
         layers = {self.layer.name: self.layer.module}
         with torch.no_grad(), evaluating(self.network), capture(layers) as captured:
             score = self.network(image)[:, 0].sum()

@@ -15,6 +15,7 @@ from lookright.explainers.base import Explainer, resolve_layer
 from lookright.explainers.score import chosen_class, explained_score
 from lookright.explainers.seen import Needs, Seen
 from lookright.explainers.twice import twice_differentiable
+from lookright.models.layers import TargetLayer
 from lookright.models.modes import evaluating
 from lookright.precision import full_precision
 from lookright.types import Normalization, Request, Score, Target
@@ -25,16 +26,12 @@ class _AtOneSite(Explainer):
 
     cost = "backward pass to the image, or to the layer"
 
-    def __init__(
-        self,
-        network: nn.Module,
-        target_layer: nn.Module | str | None = None,
-        *,
-        second_order: bool = True,
-        image_size: int = 224,
-    ) -> None:
-        super().__init__(network, second_order=second_order, image_size=image_size)
-        self.layer = None if target_layer is None else resolve_layer(network, target_layer, image_size)
+    layer: TargetLayer | None = None
+
+    def look_at(self, target_layer: nn.Module | str | None) -> None:
+        """Look at the image, or at the layer that is named."""
+        if target_layer is not None:
+            self.layer = resolve_layer(self.network, target_layer, self.image_size)
         self.needs = Needs(image=True) if self.layer is None else Needs(layers=(self.layer,))
 
     def explain(self, seen: Seen) -> Tensor:

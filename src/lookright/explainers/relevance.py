@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from lookright.errors import ConfigError
 from lookright.explainers.attention import capture_attention
 from lookright.models.modes import evaluating
+from lookright.models.trace import placement
+from lookright.precision import full_precision
 
 _OTHERS = "use Grad-CAM or another class activation map, or an input gradient"
 
@@ -61,7 +63,7 @@ def rollout(
         identity = torch.eye(attentions[0].shape[-1], device=attentions[0].device)
         result = identity
         for attention in attentions:
-            fused = _fuse(_precise(attention), head_fusion)
+            fused = _fuse(full_precision(attention), head_fusion)
             if dropped := int(discard * fused[0].numel()):
                 smallest = fused.detach().flatten(1).topk(dropped, dim=1, largest=False).indices
                 kept = torch.ones_like(fused).flatten(1).scatter(1, smallest, 0).view_as(fused)
@@ -108,9 +110,9 @@ def gradient_weighted_relevance(attentions: Sequence[Tensor], gradients: Sequenc
             f"shape: {[tuple(a.shape) for a in attentions]}"
         )
     with torch.autocast(attentions[0].device.type, enabled=False):
-        result = torch.zeros_like(_precise(attentions[0][:, 0]))
+        result = torch.zeros_like(full_precision(attentions[0][:, 0]))
         for attention, gradient in zip(attentions, gradients, strict=True):
-            step = (_precise(gradient) * _precise(attention)).relu().mean(dim=1)
+            step = (full_precision(gradient) * full_precision(attention)).relu().mean(dim=1)
             result = result + step + step @ result
     return result
 
@@ -226,10 +228,9 @@ def find_tokens(network: nn.Module, *, image_size: int) -> Tokens:
 
 
 def _run(network: nn.Module, image_size: int) -> tuple[Tensor, list[Tensor]]:
-    like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(()))
     noise = torch.rand(1, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
     with evaluating(network), torch.no_grad(), capture_attention() as attentions:
-        logits: Tensor = network(noise.to(like))
+        logits: Tensor = network(noise.to(**placement(network)))
     return logits, attentions
 
 
@@ -257,7 +258,3 @@ def _fuse(attention: Tensor, head_fusion: HeadFusion) -> Tensor:
             return attention.amax(dim=1)
         case HeadFusion.MIN:
             return attention.amin(dim=1)
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x if x.dtype is torch.float64 else x.float()

@@ -25,20 +25,13 @@ class TransformerExplainer(Explainer):
 
     cost = "explicit attention in all blocks"
 
-    def __init__(
-        self,
-        network: nn.Module,
-        target_layer: nn.Module | str | None = None,
-        *,
-        second_order: bool = True,
-        image_size: int = 224,
-    ) -> None:
-        super().__init__(network, second_order=second_order, image_size=image_size)
+    def look_at(self, target_layer: nn.Module | str | None) -> None:
+        """Look at all blocks, and find out what their tokens are."""
         if target_layer is not None:
             raise ConfigError(
                 "target_layer: this explainer looks at the attention of all blocks; leave it out"
             )
-        self.tokens = find_tokens(network, image_size=image_size)
+        self.tokens = find_tokens(self.network, image_size=self.image_size)
 
     def lay_out(self, matrix: Tensor, seen: Seen) -> Tensor:
         """Lay what the head reads out of (B, N, N) on the grid of patches, (B, 1, h, w)."""

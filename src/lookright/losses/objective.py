@@ -112,10 +112,16 @@ class Objective(nn.Module):
                 return ObjectiveResult(mean, mean, None, (), {})
             prediction = _weighted_mean(per_image, _image_weights(results, per_image, batch.rows))
             parts = tuple(result.value for result in results)
-            weights = self.scale * self.scale.new_tensor(self.weights) * self.ramp
-            explanation_loss = (torch.stack(parts) * weights).sum()
             facts = {name: fact for result in results for name, fact in result.facts.items()}
-            return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
+            return self.weigh(prediction, parts, facts)
+
+    def weigh(
+        self, prediction: Tensor, parts: tuple[Tensor, ...], facts: dict[str, Tensor]
+    ) -> ObjectiveResult:
+        """Add prediction loss and explanation losses up, by the weights and scales of now."""
+        weights = self.scale * self.scale.new_tensor(self.weights) * self.ramp
+        explanation_loss = (torch.stack(parts) * weights).sum()
+        return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
 
     def _evaluate(self, loss: ExplanationLoss, batch: Batch, explained: Explained) -> LossResult:
         image, logits, label = batch.image, explained.logits, batch.label

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from lookright.losses.base import ExplanationLoss
+from lookright.losses.pointwise import has_positive
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request, Score
 
@@ -37,8 +38,7 @@ class SoftIoU(ExplanationLoss):
         positive = annotation.clamp(min=0)
         intersection = (explanation * positive).sum(dim=(1, 2, 3))
         union = (explanation + positive).sum(dim=(1, 2, 3)) - intersection
-        has_positive = (positive > 0).any(dim=3).any(dim=2).any(dim=1)
-        return (1 - intersection / (union + EPSILON)) * has_positive
+        return (1 - intersection / (union + EPSILON)) * has_positive(annotation)
 
 
 class Energy(ExplanationLoss):
@@ -71,4 +71,4 @@ class Energy(ExplanationLoss):
         """Share of the energy off the marks, (B,)."""
         energy, positive = explanation.relu(), annotation.clamp(min=0)
         inside, total = (energy * positive).sum(dim=(1, 2, 3)), energy.sum(dim=(1, 2, 3))
-        return (1 - inside / total.clamp(min=EPSILON)) * (positive > 0).flatten(1).any(dim=1)
+        return (1 - inside / total.clamp(min=EPSILON)) * has_positive(annotation)
