@@ -21,10 +21,10 @@ from lookright.config import TrainConfig
 from lookright.data import write_decoy_digits
 from lookright.demo import DECOY
 from lookright.engine.evaluate import evaluate
+from lookright.engine.features import FeatureStore
 from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
-from lookright.engine.trunk import FeatureStore
 from lookright.errors import LookrightError
 from lookright.files import replacing
 from lookright.losses import METHODS

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
+from lookright.engine.features import FeatureStore
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
-from lookright.engine.trunk import FeatureStore
 from lookright.errors import LookrightError
 from lookright.report import build_report, write_markdown
 

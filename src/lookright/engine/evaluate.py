@@ -14,10 +14,11 @@ import torch
 import lookright
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet, ExplanationDataset
+from lookright.engine.features import FeatureStore
 from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import make_dataset, read_data
 from lookright.engine.trained_run import TrainedRun, open_run
-from lookright.engine.trunk import FeatureStore, FrozenTrunk, make_trunk
+from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import ConfigError, DataError
 from lookright.explainers import Explainer
 from lookright.files import replacing

@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from lookright.data import collate
 from lookright.engine.evaluate import matching, stored_trunk
+from lookright.engine.features import FeatureStore
 from lookright.engine.setup import make_dataset, make_objective, read_data
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
-from lookright.engine.trunk import FeatureStore
 from lookright.errors import ConfigError, DataError
 from lookright.models import apply_scope
 from lookright.models.modes import evaluating

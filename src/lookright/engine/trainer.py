@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, collate, generator_for
 from lookright.engine.board import Board
+from lookright.engine.features import FeatureStore
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
 from lookright.engine.processes import launch, make_fabric
@@ -27,7 +28,7 @@ from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
-from lookright.engine.trunk import FeatureStore, FrozenTrunk, make_trunk
+from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.engine.weighting import STEPS, GradientRatio
 from lookright.errors import ConfigError, LookrightError, LookrightWarning, NonFiniteError
 from lookright.losses.reduce import global_sum

@@ -6,7 +6,6 @@ are computed in one pass, kept in memory, and served in place of the frozen part
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
+from lookright.engine.features import Features, FeatureStore
 from lookright.explainers import Explainer
 from lookright.models import Classifier, trace
 from lookright.models.modes import evaluating
@@ -26,37 +26,9 @@ from lookright.types import Batch, Sample
 
 log = logging.getLogger("lookright")
 
-Key = tuple[str, bool]
-"""id of an image, and whether it is mirrored"""
-
 
 class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early)
     pass
-
-
-class FeatureStore:
-    """Features that several runs of one process share: compared methods need not compute them again.
-
-    They are shared where frozen weights, images and their normalisation are the same.
-    """
-
-    def __init__(self) -> None:
-        self._features: dict[str, dict[Key, Tensor]] = {}
-
-    def features(self, network: nn.Module, units: Sequence[str], about: str) -> dict[Key, Tensor]:
-        """Features of the frozen units of a network, to be added to.
-
-        Args:
-            network: whose units
-            units: names of modules
-            about: what else they depend on: where the images are, their size, their normalisation
-        """
-        digest = hashlib.sha256(about.encode())
-        for unit in units:
-            for name, tensor in network.get_submodule(unit).state_dict().items():
-                digest.update(f"{unit}.{name}".encode())
-                digest.update(tensor.detach().cpu().numpy().tobytes())
-        return self._features.setdefault(digest.hexdigest(), {})
 
 
 class FrozenTrunk:
@@ -89,7 +61,7 @@ class FrozenTrunk:
         self.network = network
         self.units = frozen_units(network, layers, image_size=image_size)
         self.limit_bytes = limit_bytes
-        self.features: dict[Key, Tensor] = {}
+        self.features = Features()
         if store is not None and self.units:
             self.features = store.features(network, self.units, f"{about} at {image_size}")
         self.image_size = image_size
@@ -133,8 +105,8 @@ class FrozenTrunk:
                     self.features.clear()
                     log.info("features of the frozen part are not cached (too large, or not separable)")
                     return False
-                for sample, feature in zip(samples, features, strict=True):
-                    self.features[sample.id, sample.mirrored] = feature
+                new = [i for i, s in enumerate(samples) if (s.id, s.mirrored) not in self.features]
+                self.features.add([(samples[i].id, samples[i].mirrored) for i in new], features[new])
                 bar.update(len(part))
         bar.close()
         return True
@@ -142,14 +114,14 @@ class FrozenTrunk:
     @contextmanager
     def serving(self, batch: Batch) -> Iterator[None]:
         """Within this context the network starts from the features of the batch, if they are there."""
-        if not self.features or batch.mirrored is None:
+        if not len(self.features) or batch.mirrored is None:
             yield
             return
         keys = list(zip(batch.id, batch.mirrored.tolist(), strict=True))
-        if any(key not in self.features for key in keys):
+        if self.features.missing(keys):
             yield
             return
-        with self._serve(torch.stack([self.features[key] for key in keys])):
+        with self._serve(self.features.gather(keys)):
             yield
 
     @contextmanager
