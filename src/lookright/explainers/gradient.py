@@ -188,7 +188,7 @@ class IntegratedGradients(_AtOtherImages):
     """
 
     paper = "integrated gradients: Sundararajan et al., ICML 2017"
-    cost = "forward and backward pass of the whole network for every step (16)"
+    cost = "forward and backward pass of the whole network for every step (16: some 2 % off completeness)"
 
     def __init__(
         self,
