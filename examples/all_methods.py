@@ -125,7 +125,8 @@ def run(config: TrainConfig, splits: list[str]) -> dict[str, float]:
     figures = {}
     for split in splits:
         read = json.loads((folder.evaluation(split) / "metrics.json").read_text(encoding="utf-8"))
-        figures |= {f"{split}/{name}": read[name]["value"] for name in ("accuracy", "iou", "epg")}
+        for name in ("accuracy", "iou", "epg"):
+            figures |= {f"{split}/{name}": read[name]["value"], f"{split}/{name}/n": read[name]["n"]}
     return figures
 
 
@@ -157,6 +158,9 @@ def line(
     """One row of the table."""
     cells = [spread([r[f"{split}/accuracy"] for r in runs]) for split in splits]
     cells += [spread([r[f"test/{figure}"] for r in runs]) for figure in ("iou", "epg")]
+    defined = [f"{r['test/epg/n']:.0f}" for r in runs if r["test/epg/n"] < r["test/iou/n"]]
+    if defined:  # a map without positive energy has no share of it
+        cells[-1] += f" (on {', '.join(defined)} images)"
     known = [m for m in measures if m is not None]
     if known:
         ratio = statistics.median(after / before for before, after in known)
