@@ -6,6 +6,8 @@ Pure, batched, float32 whatever the input.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -16,6 +18,10 @@ from lookright.errors import NonFiniteError
 from lookright.normalize import EPSILON
 
 THRESHOLD = 0.5
+FIGURES = ("iou", "precision", "recall", "f1", "epg", "pointing_game")
+"""All that `localization` can give."""
+SMALL_MAP = 32
+"""Up to this many cells a side, two products of matrices enlarge a map faster than `F.interpolate`."""
 
 
 def rescale(explanation: Tensor, size: tuple[int, int]) -> Tensor:
@@ -195,22 +201,27 @@ def pointing_game(explanation: Tensor, annotation: Tensor) -> Tensor:
 
 @torch.no_grad()
 def localization(
-    explanation: Tensor, annotation: Tensor, annotated: Tensor, threshold: float = THRESHOLD
+    explanation: Tensor,
+    annotation: Tensor,
+    annotated: Tensor,
+    threshold: float = THRESHOLD,
+    figures: Collection[str] = FIGURES,
 ) -> dict[str, Tensor]:
-    """Every figure of this module for a batch, enlarging the map once for all.
+    """Figures of this module for a batch, enlarging the map once for all; only what is asked for costs.
 
     Args:
         explanation: (B, 1, h, w), raw, of the predicted class
-        annotation: (B, 1, H, W) in [-1, 1]
+        annotation: (B, 1, H, W) in [-1, 1], of any dtype
         annotated: (B,) bool, whether a person has annotated the image
         threshold: of `binarize`, in [0, 1)
+        figures: which ones, of "iou", "precision", "recall", "f1", "epg" and "pointing_game"
 
     Returns:
-        "iou", "precision", "recall", "f1", "epg" and "pointing_game", each (B,) float32; NaN where the figure
-        is not defined for the image, and in every figure of an image that is not annotated.
+        the figures, in the order of this list, each (B,) float32; NaN where the figure is not defined for the
+        image, and in every figure of an image that is not annotated.
 
     Raises:
-        ValueError: wrong shape, or threshold outside [0, 1).
+        ValueError: wrong shape, threshold outside [0, 1), or a figure that there is not.
         NonFiniteError: the explanation holds NaN or infinity.
 
     Example:
@@ -225,19 +236,24 @@ def localization(
     size = _check_pair(raw, annotation)
     if annotated.shape != raw.shape[:1]:
         raise ValueError(f"annotated: one flag per image, ({len(raw)},), got {tuple(annotated.shape)}")
-    both = _enlarge(torch.cat([_shifted(raw), raw.relu()], dim=1), size)
-    enlarged, energy = both[:, :1], both[:, 1:]
-    overlap = _Overlap.of(_divide_by_maximum(enlarged) > threshold, annotation)
-    positive = annotation > 0
-    figures = {
-        "iou": overlap.iou(),
-        "precision": overlap.precision(),
-        "recall": overlap.recall(),
-        "f1": overlap.f1(),
-        "epg": _energy_share(energy, positive),
-        "pointing_game": _points_at(enlarged, positive),
-    }
-    return {name: _where(annotated, values) for name, values in figures.items()}
+    if unknown := set(figures) - set(FIGURES):
+        raise ValueError(f"figures: no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    found: dict[str, Tensor] = {}
+    if {"iou", "precision", "recall", "f1", "pointing_game"} & set(figures):
+        enlarged = _enlarge(_shifted(raw), size)
+        overlap = _Overlap.of(_divide_by_maximum(enlarged) > threshold, annotation)
+        by_overlap = {
+            "iou": overlap.iou,
+            "precision": overlap.precision,
+            "recall": overlap.recall,
+            "f1": overlap.f1,
+        }
+        found |= {name: figure() for name, figure in by_overlap.items() if name in figures}
+    if "epg" in figures:
+        found["epg"] = _energy_share(_enlarge(raw.relu(), size), annotation > 0)
+    if "pointing_game" in figures:
+        found["pointing_game"] = _points_at(enlarged, annotation > 0)
+    return {name: _where(annotated, values) for name, values in found.items()}
 
 
 class _Overlap(NamedTuple):
@@ -258,7 +274,7 @@ class _Overlap(NamedTuple):
             )
         positive, negative = annotation > 0, annotation < 0
         layers = (region, positive, negative, region & positive, region & negative)
-        return cls(*(torch.count_nonzero(layer, dim=(1, 2, 3)).float() for layer in layers))
+        return cls(*(_count(layer) for layer in layers))
 
     def iou(self) -> Tensor:
         union = self.region + self.positive - self.true_positive
@@ -288,7 +304,7 @@ def _points_at(enlarged: Tensor, positive: Tensor) -> Tensor:
     maximum = flat.amax(dim=1)
     # Pixels that are equal by the definition of bilinear interpolation differ by rounding.
     top = flat >= maximum[:, None] * (1 - 1e-5)
-    on_mark = torch.count_nonzero(top & marks, dim=1) * 2 >= torch.count_nonzero(top, dim=1)
+    on_mark = _count(top & marks) * 2 >= _count(top)
     return _where(marks.any(dim=1), (on_mark & (maximum > 0)).float())
 
 
@@ -300,8 +316,24 @@ def _shifted(raw: Tensor) -> Tensor:
     return raw - raw.amin(dim=(1, 2, 3), keepdim=True)
 
 
+def _count(mask: Tensor) -> Tensor:
+    """Pixels per image, (B,); as bytes, since torch.count_nonzero along dimensions is several times slower."""
+    return mask.view(torch.uint8).flatten(1).sum(dim=1, dtype=torch.int32).float()
+
+
 def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    height, width = maps.shape[-2:]
+    if maps.device.type != "cpu" or max(height, width) > SMALL_MAP:
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    with torch.autocast("cpu", enabled=False):
+        return _interpolation(height, size[0]) @ maps @ _interpolation(width, size[1]).T
+
+
+@lru_cache(maxsize=16)
+def _interpolation(cells: int, pixels: int) -> Tensor:
+    """Bilinear interpolation along one side, as a matrix (pixels, cells)."""
+    one_by_one = torch.eye(cells)[None]
+    return F.interpolate(one_by_one, size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 def _divide_by_maximum(maps: Tensor) -> Tensor:
