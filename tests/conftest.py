@@ -1,6 +1,7 @@
 """Where the tests find what is not in the repository: real photos and golden values."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_configure(config: pytest.Config) -> None:
     # Two workers on two cores: one thread each is fastest, and the same sums come out everywhere.
     torch.set_num_threads(1)
+    if "LOOKRIGHT_CACHE" not in os.environ:  # a worker of xdist inherits its parent's: one cache for all
+        folder = tempfile.TemporaryDirectory(prefix="lookright-cache-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["LOOKRIGHT_CACHE"] = folder.name
 
 
 @pytest.fixture(scope="session")

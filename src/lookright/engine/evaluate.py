@@ -62,7 +62,7 @@ def evaluate(
         device: auto, cpu, cuda or mps
         workers: processes that load images
         progress: show a bar
-        store: features of the frozen part that runs of this process share
+        store: features of the frozen part that runs share; by default those that the run's options name
 
     Returns:
         the folder written
@@ -82,7 +82,7 @@ def evaluate(
     dataset = make_dataset(annotation_set, run.classifier, run.config)
     where = pick_device(device)
     run.classifier.network.to(where)
-    trunk = None if store is None else stored_trunk(run, [run.explainer], dataset, annotation_set.root, store)
+    trunk = stored_trunk(run, [run.explainer], dataset, store)
     result = infer(
         run.explainer,
         dataset,
@@ -109,13 +109,22 @@ def stored_trunk(
     run: TrainedRun,
     explainers: Iterable[Explainer],
     dataset: ExplanationDataset,
-    root: Path,
-    store: FeatureStore,
+    store: FeatureStore | None = None,
 ) -> FrozenTrunk | None:
-    """The features of the frozen part of a trained run, out of a store, for images that are not mirrored."""
+    """The features of the frozen part of a trained run, for images that are not mirrored.
+
+    Args:
+        run: whose network
+        explainers: all that will look at it
+        dataset: the images
+        store: where the features are; by default where the run's options say, None if they say nowhere
+    """
+    store = FeatureStore.of(run.config) if store is None else store
+    if store is None:
+        return None
     network = run.classifier.network
     apply_scope(network, run.config.train, image_size=run.config.image_size)
-    trunk = make_trunk(run.classifier, explainers, image_size=run.config.image_size, root=root, store=store)
+    trunk = make_trunk(run.classifier, explainers, image_size=run.config.image_size, store=store)
     return trunk if trunk is not None and trunk.fill([dataset], next(network.parameters()).device) else None
 
 

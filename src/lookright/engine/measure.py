@@ -43,7 +43,7 @@ def measure(
         gradient_at: as the option; the run's own if None
         negatives_outside: as the option, for these images too; the run's own if None
         batch_size: images at a time
-        store: features of the frozen part that runs of this process share
+        store: features of the frozen part that runs share; by default those that the run's options name
 
     Returns:
         the unweighted loss; of a sum of methods, the sum of the parts
@@ -67,8 +67,7 @@ def measure(
     images = matching(read_data(config), run).split(split)
     dataset = make_dataset(images, run.classifier, config, negatives=True)
     model = SupervisedModel(network, run.explainer, objective)
-    if store is not None:
-        model.trunk = stored_trunk(run, model.explainers.values(), dataset, images.root, store)
+    model.trunk = stored_trunk(run, model.explainers.values(), dataset, store)
     total = count = 0.0
     with evaluating(model), torch.no_grad():
         for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate):

@@ -179,6 +179,6 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
-    # Paths may be given relative to another folder; the number of loading processes changes nothing.
-    options = asdict(replace(config, resume=False, workers=0))
+    # Paths may be given relative to another folder. Loading processes and a cache change nothing.
+    options = asdict(replace(config, resume=False, workers=0, cache_dir=None, cache_gb=0))
     return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}

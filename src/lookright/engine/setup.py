@@ -229,7 +229,8 @@ def check_options(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < (0 if name == "annotated_per_class" else 1):
             wrong.append(f"{name}: got {value}, need a positive number")
-    for name in ("explanation_weight", "regularizer", "overlap", "weight_decay", "workers", "seed"):
+    not_negative = ("explanation_weight", "regularizer", "overlap", "weight_decay", "cache_gb")
+    for name in (*not_negative, "workers", "seed"):
         if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
             wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
     if not 0 < config.lr < math.inf:

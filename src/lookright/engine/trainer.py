@@ -47,8 +47,8 @@ def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None 
     Args:
         config: the options
         command: the command line, to be written into the run
-        store: features of the frozen part that runs of this process share; with several devices each process
-            has its own
+        store: features of the frozen part that runs share, by default those on disk that the options name; of
+            one in memory, with several devices, each process has its own
 
     Returns:
         the run folder; its best checkpoint is the epoch that `config.best` picks
@@ -164,8 +164,7 @@ class Trainer:
             setup.classifier,
             {setup.explainer, *self.supervised.explainers.values()},
             image_size=self.config.image_size,
-            root=setup.annotation_set.root,
-            store=store,
+            store=FeatureStore.of(self.config) if store is None else store,
         )
 
     def stop(self, status: str) -> None:

@@ -1,16 +1,15 @@
 """The frozen part of a network, run once per image instead of once per epoch.
 
 Where only the last stage or the head learns, everything below gives the same features in every epoch. They
-are computed in one pass, kept in memory, and served in place of the frozen part.
+are computed in one pass, kept in memory or on disk, and served in place of the frozen part.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,16 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.engine.features import Features, FeatureStore
+from lookright.engine.features import Features, FeatureStore, Key
 from lookright.explainers import Explainer
 from lookright.models import Classifier, trace
 from lookright.models.modes import evaluating
 from lookright.types import Batch, Sample
 
 log = logging.getLogger("lookright")
+
+_TRIED = 4
+"""On how many images it is tried out that stored features fit."""
 
 
 class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early)
@@ -43,9 +45,9 @@ class FrozenTrunk:
         network: with part of it frozen (see `lookright.models.apply_scope`)
         layers: names of the layers that explainers look at, which have to run
         image_size: H and W
-        limit_bytes: how much memory the features may take
+        limit_bytes: how much memory the features may take, where they are not on disk
         store: where features of other runs are, and these go; None keeps them for this one
-        about: what they depend on beside the frozen weights and the image size (see `FeatureStore`)
+        about: what they depend on beside the network and the image size (see `FeatureStore`)
     """
 
     def __init__(
@@ -56,15 +58,15 @@ class FrozenTrunk:
         image_size: int,
         limit_bytes: int = 2 << 30,
         store: FeatureStore | None = None,
-        about: str = "",
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         self.network = network
         self.units = frozen_units(network, layers, image_size=image_size)
         self.limit_bytes = limit_bytes
         self.features = Features()
-        if store is not None and self.units:
-            self.features = store.features(network, self.units, f"{about} at {image_size}")
         self.image_size = image_size
+        self._store = store
+        self._about = {"image size": image_size, **(about or {})}
         self.shapes: dict[str, tuple[int, ...]] | None = None
         """unit -> shape of what it gives for one image, where zeros stand in for it"""
 
@@ -73,8 +75,8 @@ class FrozenTrunk:
     ) -> bool:
         """Compute the features of all images, mirrored ones as well where the data set mirrors.
 
-        Always the same images together, so that a resumed run has the same features to the bit; without a
-        store, that is.
+        Always the same images together, so that a resumed run has the same features to the bit. Where a
+        store has some of them, these are taken as they are.
 
         Returns:
             whether there is a cache: something is frozen, the features fit, and serving them reproduces
@@ -88,28 +90,48 @@ class FrozenTrunk:
         ]
         if not self.units or not wanted:
             return False
-        first, rest = wanted[:batch_size], wanted[batch_size:]
-        rest = [one for one in rest if (one[0].items[one[1]].id, one[2]) not in self.features]
-        wanted = first + rest  # the first ones always: whether they can be served is tried out on them
-        bar = tqdm(total=len(wanted), desc="features", unit="image", disable=None)
+        if self._store is not None:
+            self.features = self._store.features(self.network, self.units, self._about, device)
+            self._store = None
+        self.features.know((item.id, item.path) for dataset in datasets for item in dataset.items)
+        by_key = {(dataset.items[i].id, mirrored): (dataset, i) for dataset, i, mirrored in wanted}
+        keys = list(by_key)
+        # On the first ones it is tried out whether features can be served, and are those of this network.
+        first = keys[: batch_size if self.features.missing(keys) else _TRIED]
         with evaluating(self.network), torch.no_grad():
-            for start in range(0, len(wanted), batch_size):
-                part = wanted[start : start + batch_size]
-                samples = [dataset.sample(i, mirrored=mirrored) for dataset, i, mirrored in part]
-                features = self._run(collate(samples).image.to(device))
-                size = features[0].numel() * features.element_size()
-                if size * len(wanted) > self.limit_bytes or (
-                    start == 0 and not self._can_serve(samples, features)
-                ):
-                    bar.close()
-                    self.features.clear()
-                    log.info("features of the frozen part are not cached (too large, or not separable)")
-                    return False
-                new = [i for i, s in enumerate(samples) if (s.id, s.mirrored) not in self.features]
-                self.features.add([(samples[i].id, samples[i].mirrored) for i in new], features[new])
-                bar.update(len(part))
-        bar.close()
-        return True
+            samples, features = self._compute(first, by_key, device)
+            if not self.features.make_room(keys, features, self.limit_bytes) or not self._can_serve(
+                samples, features
+            ):
+                return self._give_up()
+            self.features.check(first, features)
+            missing = self.features.missing(keys)
+            if self.features.on_disk:
+                log.info("features: %d of %d images from the cache", len(keys) - len(missing), len(keys))
+            enough = self.features.add(first, features)
+            rest = self.features.missing(missing)
+            with tqdm(total=len(rest), desc="features", unit="image", disable=None) as bar:
+                for start in range(0, len(rest), batch_size):
+                    if not enough:
+                        return self._give_up()
+                    part = rest[start : start + batch_size]
+                    enough = self.features.add(part, self._compute(part, by_key, device)[1])
+                    bar.update(len(part))
+        return enough or self._give_up()
+
+    def _compute(
+        self,
+        keys: Sequence[Key],
+        by_key: Mapping[Key, tuple[ExplanationDataset, int]],
+        device: torch.device | str,
+    ) -> tuple[list[Sample], Tensor]:
+        samples = [by_key[key][0].sample(by_key[key][1], mirrored=key[1]) for key in keys]
+        return samples, self._run(collate(samples).image.to(device))
+
+    def _give_up(self) -> bool:
+        self.features.clear()
+        log.info("features of the frozen part are not cached (too large, or not separable)")
+        return False
 
     @contextmanager
     def serving(self, batch: Batch) -> Iterator[None]:
@@ -179,7 +201,6 @@ def make_trunk(
     explainers: Iterable[Explainer],
     *,
     image_size: int,
-    root: Path,
     store: FeatureStore | None = None,
 ) -> FrozenTrunk | None:
     """Make the trunk of a run, if features can stand in for the frozen part under its explainers.
@@ -188,14 +209,13 @@ def make_trunk(
         classifier: with part of its network frozen
         explainers: all that will look at it
         image_size: H and W
-        root: folder of the images
         store: where features of other runs are
     """
     explainers = list(explainers)
     if any(explainer.needs.whole_network for explainer in explainers):
         return None
     layers = sorted({name for explainer in explainers for name in explainer.layer_names})
-    about = f"{root.resolve()} with {classifier.mean} and {classifier.std}"
+    about = {"network": classifier.backbone, "mean": classifier.mean, "std": classifier.std}
     return FrozenTrunk(classifier.network, layers, image_size=image_size, store=store, about=about)
 
 
