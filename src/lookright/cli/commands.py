@@ -10,6 +10,7 @@ from typing import Literal
 
 from jsonargparse import ActionYesNo, Namespace
 
+from lookright.cli.cache import cache_arguments, show_cache
 from lookright.cli.parser import Parser, add_options, fail, read_config, say
 from lookright.config import DataConfig, TrainConfig
 
@@ -236,5 +237,6 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "export": ("write plain weights and ONNX that need no lookright", _export_arguments, _export),
     "methods": ("list the ways to supervise explanations", _methods_arguments, _methods),
     "backbones": ("list networks; with an exact NAME, its layers", _backbones_arguments, _backbones),
+    "cache": ("say what is kept between runs, where and how large; delete it", cache_arguments, show_cache),
 }
 """name -> (help, its arguments, what it does)"""
