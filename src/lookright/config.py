@@ -125,6 +125,9 @@ class TrainConfig(DataConfig):
         "auto", "statistics of BatchNorm: auto keeps the pretrained ones where part of the network is frozen"
     )
     cache_features: bool = option(True, "run the frozen part once per image, not once per epoch")
+    compile: bool = option(
+        False, "compile what runs before the target layer; needs a C++ compiler, and minutes before it pays"
+    )
     cache_dir: Path | None = option(
         None, "folder where its features are kept for later runs (default: 'lookright cache' tells)"
     )
@@ -133,7 +136,7 @@ class TrainConfig(DataConfig):
     epochs: int = option(30, "passes over the training images")
     batch_size: int = option(20, "images per step and device")
     accumulate: int = option(1, "steps whose gradients are added up before the weights move")
-    optimizer: Literal["adamw", "adam"] = option("adamw", "optimizer")
+    optimizer: Literal["adamw", "adam", "sgd"] = option("adamw", "optimizer; sgd has a momentum of 0.9")
     lr: float = option(3e-4, "peak learning rate")
     weight_decay: float = option(1e-4, "weight decay")
     schedule: Literal["cosine", "constant"] = option("cosine", "learning rate over the run")

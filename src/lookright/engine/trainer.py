@@ -20,9 +20,11 @@ from tqdm.auto import tqdm
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, collate, generator_for
 from lookright.engine.board import Board
+from lookright.engine.compiled import compile_trunk
 from lookright.engine.features import FeatureStore
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
+from lookright.engine.optimizer import make_optimizer
 from lookright.engine.processes import launch, make_fabric
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
@@ -102,8 +104,7 @@ class Trainer:
         self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
         self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
         trained = [p for p in self.supervised.parameters() if p.requires_grad]
-        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(trained, lr=config.lr, weight_decay=config.weight_decay)
+        optimizer = make_optimizer(config, trained, fabric.device)
         self.model, self.optimizer = fabric.setup(self.supervised, optimizer)
         self.sampler = AnnotatedBatchSampler(
             setup.train.annotated,
@@ -125,9 +126,14 @@ class Trainer:
             self.supervised.guarded = False  # what the guard had to say was said before the stop
         if self._is_main:
             self.journal.write_facts("running")
+        served: list[str] = []
         if self.trunk is not None:
             datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
-            self.trunk.fill(datasets, self.fabric.device)
+            served = self.trunk.units if self.trunk.fill(datasets, self.fabric.device) else []
+        if config.compile:
+            explainers = {self.setup.explainer, *self.supervised.explainers.values()}
+            network = self.setup.classifier.network
+            compile_trunk(network, explainers, image_size=config.image_size, served=served)
         board = (
             Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
         )
