@@ -151,6 +151,7 @@ class TrainConfig(DataConfig):
     seed: int = option(0, "same seed, same machine: same run")
     precision: Precision = option("32", "arithmetic of the network; losses are always float32")
     devices: int = option(1, "processes to train with, one per GPU (on CPU: gloo)")
+    nodes: int = option(1, "machines, each with --devices processes that torchrun or srun starts")
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = option("auto", "where to train")
     workers: int = option(0, "processes that load images")
     tensorboard: bool = option(False, "also log to RUN/tensorboard (extra 'tensorboard')")

@@ -27,5 +27,9 @@ class NonFiniteError(LookrightError, ArithmeticError):
     """A loss or an explanation became NaN or infinite."""
 
 
+class ToldElsewhereError(LookrightError):
+    """Another process of this run has said what is wrong; the command line adds nothing to it."""
+
+
 class LookrightWarning(UserWarning):
     """Something works, but probably not as its user thinks."""

@@ -13,8 +13,8 @@ import jsonargparse
 from jsonargparse import Namespace
 
 from lookright.cli.commands import COMMANDS
-from lookright.cli.parser import Parser, fail, refuse_unknown
-from lookright.errors import LookrightError, LookrightWarning
+from lookright.cli.parser import Parser, is_first_process, print_error, refuse_unknown
+from lookright.errors import LookrightError, LookrightWarning, ToldElsewhereError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,10 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.command_line = shlex.join(["lookright", *argv])
     try:
         COMMANDS[command][2](chosen)
+    except ToldElsewhereError:
+        sys.exit(2)
     except LookrightError as error:
-        fail(str(error))
+        print_error(str(error))
+        sys.exit(2)
     except KeyboardInterrupt:
-        _say_interrupted(command, chosen)
+        if is_first_process():
+            _say_interrupted(command, chosen)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
@@ -83,12 +87,15 @@ def _say_interrupted(command: str, options: Namespace) -> None:
 def _quiet_logging() -> None:
     """Show our own messages plainly, and other libraries' only when they matter."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("lookright").setLevel(logging.INFO)
-    for name in ("lightning_fabric", "lightning.fabric", "timm", "torch.onnx"):
+    logging.getLogger("lookright").setLevel(logging.INFO if is_first_process() else logging.ERROR)
+    # Fabric sets its own level when it is imported, but not those of the modules that talk.
+    fabric = "lightning_fabric.utilities"
+    for name in (f"{fabric}.distributed", f"{fabric}.rank_zero", "timm", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        print(f"lookright: warning: {message}", file=sys.stderr)
+        if is_first_process():
+            print(f"lookright: warning: {message}", file=sys.stderr)
 
     warnings.filterwarnings("ignore", category=UserWarning)
     warnings.filterwarnings("always", category=LookrightWarning)

@@ -11,7 +11,7 @@ from typing import Literal
 from jsonargparse import ActionYesNo, Namespace
 
 from lookright.cli.cache import cache_arguments, show_cache
-from lookright.cli.parser import Parser, add_options, fail, read_config, say
+from lookright.cli.parser import Parser, add_options, fail, is_first_process, read_config, say
 from lookright.config import DataConfig, TrainConfig
 
 DEVICES = Literal["auto", "cpu", "cuda", "mps"]
@@ -27,6 +27,8 @@ def _train(options: Namespace) -> None:
 
     config = read_config(TrainConfig, options)
     folder = train(config, options.command_line)
+    if not is_first_process():
+        return
     facts = folder.facts()
     say(
         f"{folder.path}: {facts['epochs_done']} epochs in {facts['seconds']:.0f} s, best epoch "

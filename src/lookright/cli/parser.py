@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -98,10 +99,21 @@ def say(text: str) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Print one clear line to standard error and exit with 2."""
+    """Print one clear line to standard error and exit with 2. Of several processes the first one prints."""
+    if is_first_process():
+        print_error(message)
+    sys.exit(2)
+
+
+def print_error(message: str) -> None:
+    """Print one clear line to standard error."""
     line = " ".join(part.strip() for part in message.splitlines() if part.strip())
     print(f"lookright: {line}", file=sys.stderr)
-    sys.exit(2)
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process, or the first of those that torchrun or srun started."""
+    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
 
 
 def _one_line(message: str) -> str:

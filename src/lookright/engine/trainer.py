@@ -25,7 +25,7 @@ from lookright.engine.features import FeatureStore
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
 from lookright.engine.optimizer import make_optimizer
-from lookright.engine.processes import launch, make_fabric
+from lookright.engine.processes import as_launched, check_same, find_launcher, launch, make_fabric, together
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.schedule import learning_rate
 from lookright.engine.setup import Setup, set_up
@@ -58,14 +58,26 @@ def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None 
     Raises:
         ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
     """
+    config = as_launched(config)
+    folder = RunFolder(str(config.out))
+    if find_launcher():  # all processes are here already, and what one of them refuses ends them all
+        fabric = make_fabric(config)
+        launch(fabric, partial(_prepare_and_train, config=config, command=command, store=store))
+        return folder
     setup = set_up(config)
     fabric = make_fabric(config)
-    folder = RunFolder(str(config.out))
     folder.create(config)  # after all that can be refused: a mistake leaves no folder behind
     # A process of its own rebuilds what it needs from the options: nothing heavy travels.
     own = setup if config.devices == 1 else None
     launch(fabric, partial(_train_process, config=config, setup=own, command=command, store=store))
     return folder
+
+
+def _prepare_and_train(fabric: Fabric, config: TrainConfig, command: str, store: FeatureStore | None) -> None:
+    folder = RunFolder(str(config.out))
+    setup = together(fabric, lambda: set_up(config))
+    together(fabric, lambda: folder.create(config) if fabric.global_rank == 0 else None)
+    _train_process(fabric, config, setup, command, store)
 
 
 def _train_process(
@@ -124,6 +136,11 @@ class Trainer:
         config = self.config
         if config.resume and self.journal.restore():
             self.supervised.guarded = False  # what the guard had to say was said before the stop
+        check_same(
+            len(self.journal.rows),
+            f"resume: {self.journal.folder.path} does not say the same to all processes; put it where all "
+            "machines see it",
+        )
         if self._is_main:
             self.journal.write_facts("running")
         served: list[str] = []

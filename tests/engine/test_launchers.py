@@ -1,0 +1,196 @@
+"""Runs that torchrun or SLURM's srun starts: every process calls the command line by itself."""
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_runs import assert_close_logs, tensors
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.testing import assert_close
+
+from lookright import cli
+from lookright.config import TrainConfig
+from lookright.engine.processes import as_launched, find_launcher, make_fabric
+from lookright.engine.run_folder import RunFolder
+from lookright.errors import ConfigError, ToldElsewhereError
+
+RUN = shlex.split(
+    "--method res-g --backbone small_runs:plain --weights none --image-size 32 --epochs 2 --lr 0.01 "
+    "--accelerator cpu --train last-stage"
+)
+SRUN = {
+    "SLURM_NTASKS": "8",
+    "SLURM_NTASKS_PER_NODE": "4",
+    "SLURM_NNODES": "2",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "1",
+    "SLURM_JOB_ID": "123456",
+    "SLURM_NODELIST": "host[3-4]",
+}
+TORCHRUN = {
+    "TORCHELASTIC_RUN_ID": "none",
+    "WORLD_SIZE": "6",
+    "LOCAL_WORLD_SIZE": "2",
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "GROUP_RANK": "1",
+}
+
+
+@pytest.fixture(autouse=True)
+def nowhere_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fabric writes where processes meet into the environment: what it was comes back after each test."""
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def command_line(arguments: list[str], folder: Path) -> None:
+    """What each process does; how it ended goes into a file, before torchrun stops the others for it."""
+    code: object = 0
+    try:
+        cli.main(arguments)
+    except SystemExit as exit:
+        code = exit.code
+    (folder / os.environ["RANK"]).write_text(str(code))
+
+
+@pytest.fixture
+def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], str]]:
+    """`torchrun --nproc_per_node 2 -m lookright.cli ...` by its own machinery, but forked: no second import.
+
+    Gives the exit codes and what was written to standard error.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        start_method="fork",
+        monitor_interval=0.1,
+        logs_specs=DefaultLogsSpecs(str(tmp_path / "logs"), redirects=Std.ALL),
+    )
+
+    def run(*arguments: object) -> tuple[list[str], str]:
+        elastic_launch(config, command_line)([str(argument) for argument in arguments], tmp_path)
+        logs = sorted((tmp_path / "logs").rglob("stderr.log"))
+        codes = [(tmp_path / rank).read_text() for rank in ("0", "1")]
+        return codes, "".join(log.read_text() for log in logs)
+
+    return run
+
+
+def test_two_processes_of_torchrun_are_one_with_twice_the_batch(
+    digits: Path, tmp_path: Path, torchrun: Callable[..., tuple[list[str], str]]
+) -> None:
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    cli.main(["train", str(digits), *RUN, "--batch-size", "20", "--out", str(one.path)])
+    codes, told = torchrun("train", digits, *RUN, "--batch-size", 10, "--out", two.path)
+    assert (codes, told) == (["0", "0"], "")
+    assert_close_logs(one, two)
+    ours, theirs = tensors(one), tensors(two)
+    for name in ours:
+        assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+    assert (two.config().devices, two.config().nodes) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], r"out: .* exists and is not empty"),
+        (["--devices", 3], r"devices: got 3, but torchrun started 2"),
+        (["--epochs", 0], r"epochs: got 0"),
+        (["--epcohs", 1], r"unknown option --epcohs; did you mean --epochs\?"),
+        (["--out", "new", "--lr", 1e30], r"epoch \d: the (loss is|weights are) "),
+    ],
+    ids=["run folder in use", "other devices", "option", "mistyped", "while it trains"],
+)
+def test_a_refusal_ends_all_processes_with_one_message(
+    options: list[object],
+    message: str,
+    digits: Path,
+    tmp_path: Path,
+    torchrun: Callable[..., tuple[list[str], str]],
+) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "notes.txt").touch()
+    options = [tmp_path / "new" if option == "new" else option for option in options]
+    codes, told = torchrun("train", digits, *RUN, "--out", tmp_path / "used", *options)
+    assert codes == ["2", "2"]
+    assert re.fullmatch(rf"lookright: {message}.*\n", told), told
+
+
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({}, None),
+        (TORCHRUN, ("torchrun", 2, 3, 3)),
+        (SRUN, ("srun", 4, 2, 5)),
+        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, None),
+        (SRUN | {"SLURM_JOB_NAME": "interactive"}, None),
+    ],
+    ids=["alone", "torchrun", "srun", "one task", "interactive"],
+)
+def test_what_started_the_process(
+    variables: dict[str, str], found: tuple[str, int, int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    launcher = find_launcher()
+    if found is None:
+        assert launcher is None
+        return
+    name, devices, nodes, rank = found
+    assert launcher is not None
+    assert (launcher.name, launcher.devices, launcher.nodes) == (name, devices, nodes)
+    assert launcher.environment.global_rank() == rank
+    config = as_launched(TrainConfig(accelerator="cpu", devices=devices))
+    assert (config.devices, config.nodes) == (devices, nodes)
+    fabric = make_fabric(config)
+    assert type(fabric.strategy).__name__ == "DDPStrategy"
+    assert (fabric.world_size, fabric.global_rank) == (devices * nodes, rank)
+
+
+def test_srun_meets_on_the_first_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SRUN.items():
+        monkeypatch.setenv(name, value)
+    launcher = find_launcher()
+    assert launcher is not None
+    assert (launcher.environment.main_address, launcher.environment.main_port) == ("host3", 15000 + 3456)
+
+
+@pytest.mark.parametrize(
+    ("variables", "config", "error", "message"),
+    [
+        ({}, TrainConfig(nodes=2), ConfigError, "nodes: got 2, but nothing started this process on several"),
+        (
+            SRUN | {"SLURM_LOCALID": "0"},
+            TrainConfig(nodes=3),
+            ConfigError,
+            "got 3, but srun started 2",
+        ),
+        (SRUN, TrainConfig(nodes=3), ToldElsewhereError, "nodes: got 3"),
+        ({"SLURM_NTASKS": "4", "SLURM_LOCALID": "0"}, TrainConfig(), ConfigError, "--ntasks-per-node"),
+    ],
+    ids=["nobody", "first of its machine", "second of its machine", "no tasks per node"],
+)
+def test_options_that_do_not_fit_the_launcher(
+    variables: dict[str, str],
+    config: TrainConfig,
+    error: type[Exception],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(error, match=message):
+        as_launched(config)
