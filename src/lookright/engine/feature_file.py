@@ -34,6 +34,7 @@ _BODY = struct.Struct("<16s?I")
 _CHECK = struct.Struct("<I")
 _RECORD = _BODY.size + _CHECK.size
 _LONGEST_HEADER = 1 << 16
+_NOTHING: np.ndarray[Any, np.dtype[np.uint8]] = np.empty((0, 0), np.uint8)
 _LOCK_SECONDS = 60.0
 """Another process holds the lock for as long as it writes one batch."""
 
@@ -76,8 +77,9 @@ class FeatureFile:
         self._checksum: list[int] = []
         self._verified: set[int] = set()
         self._header = b""
-        self._bytes: np.ndarray[Any, np.dtype[np.uint8]] | None = None
+        self._bytes = _NOTHING
         self._read()
+        self._map()
 
     def __len__(self) -> int:
         return len(self._index)
@@ -97,7 +99,7 @@ class FeatureFile:
         number = self._index.get(row)
         if number is None or number in self._verified:
             return number
-        if zlib.crc32(self._mapped()[number].data) != self._checksum[number]:
+        if zlib.crc32(self._bytes[number].data) != self._checksum[number]:
             self.damaged += 1
             del self._index[row]  # so that it is added again; of two records the later one counts
             return None
@@ -106,7 +108,7 @@ class FeatureFile:
 
     def take(self, numbers: Sequence[int]) -> Tensor:
         """Give rows by their numbers, (B, ...), on the CPU."""
-        table = torch.from_numpy(self._mapped()).view(self.dtype)
+        table = torch.from_numpy(self._bytes).view(self.dtype)
         return table.index_select(0, torch.tensor(numbers)).reshape(len(numbers), *self.shape)
 
     def add(self, rows: Sequence[Row], features: Tensor) -> None:
@@ -128,6 +130,7 @@ class FeatureFile:
                 raise UnusableFileError(f"{self.folder} holds {self.shape} {self.dtype}")
             new = {row: i for i, row in enumerate(rows) if row not in self._index}
             if not new:
+                self._map()  # what others have added
                 return
             data = features[list(new.values())].detach().cpu().contiguous().reshape(len(new), -1)
             written = data.view(torch.uint8).numpy()
@@ -139,6 +142,7 @@ class FeatureFile:
             self._index |= {row: start + i for i, row in enumerate(new)}
             self._checksum += checksums
             self._verified |= set(range(start, start + len(new)))
+            self._map()
 
     def replace(self) -> None:
         """Forget all rows, here and on disk. Who else reads them keeps what it has.
@@ -150,7 +154,7 @@ class FeatureFile:
             for name in ("index", "rows"):
                 (self.folder / name).unlink(missing_ok=True)
         self._index, self._checksum, self._verified = {}, [], set()
-        self._header, self._bytes = b"", None
+        self._header, self._bytes = b"", _NOTHING
 
     def touch(self) -> None:
         """Note that it was used just now."""
@@ -228,13 +232,12 @@ class FeatureFile:
             raise UnusableFileError(f"{self.folder} is damaged") from error
         self._header = header
 
-    def _mapped(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """All rows, (N, bytes of a row)."""
+    def _map(self) -> None:
+        """Map all rows, (N, bytes of a row). What is mapped stays readable, whatever becomes of the file."""
         n = len(self._checksum)
-        if self._bytes is None or len(self._bytes) < n:
+        if len(self._bytes) < n:
             # Copy on write, as torch wants memory that it could write to; nobody does.
             self._bytes = np.memmap(self.folder / "rows", np.uint8, mode="c", shape=(n, self.row_bytes))
-        return self._bytes
 
 
 def _record(row: Row, checksum: int) -> bytes:

@@ -227,7 +227,7 @@ class Features:
         else:
             damaged = self._file.damaged
             number = self._file.find(row)
-            self._row_bytes = self._file.row_bytes
+            self._row_bytes = self._file.row_bytes or self._row_bytes
             if self._file.damaged > damaged == 0:
                 _warn(f"{self._file.folder} is damaged in places; what is, is computed again")
         if number is not None:
