@@ -5,6 +5,7 @@ explanations agree with the annotations). docs/metrics.md defines each figure.
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
 from lookright.metrics.localization import (
+    FIGURES,
     binarize,
     energy_pointing_game,
     f1,
@@ -43,6 +44,7 @@ from lookright.metrics.task_summary import (
 )
 
 __all__ = [
+    "FIGURES",
     "DECISIVE",
     "Cell",
     "Figure",

@@ -7,21 +7,19 @@ Pure, batched, float32 whatever the input.
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from lookright.errors import NonFiniteError
+from lookright.metrics.pixels import Overlap, count_pixels, enlarge, mask_of, where_defined
 from lookright.normalize import EPSILON
 
 THRESHOLD = 0.5
 FIGURES = ("iou", "precision", "recall", "f1", "epg", "pointing_game")
 """All that `localization` can give."""
-SMALL_MAP = 32
-"""Up to this many cells a side, two products of matrices enlarge a map faster than `F.interpolate`."""
+_TOGETHER = 8
+"""How many images are compared at a time on a CPU: what lies between stays in its cache."""
 
 
 def rescale(explanation: Tensor, size: tuple[int, int]) -> Tensor:
@@ -45,7 +43,8 @@ def rescale(explanation: Tensor, size: tuple[int, int]) -> Tensor:
         >>> rescale(torch.tensor([[[[-1.0, 3.0]]]]), (1, 4)).round(decimals=4)
         tensor([[[[0.0000, 0.2500, 0.7500, 1.0000]]]])
     """
-    return _divide_by_maximum(_enlarge(_shifted(_checked(explanation)), size))
+    enlarged = enlarge(_shifted(_checked(explanation)), size)
+    return enlarged / _maximum(enlarged)
 
 
 def binarize(explanation: Tensor, size: tuple[int, int], threshold: float = THRESHOLD) -> Tensor:
@@ -68,7 +67,7 @@ def binarize(explanation: Tensor, size: tuple[int, int], threshold: float = THRE
         tensor([[[[False, False,  True,  True]]]])
     """
     _check_threshold(threshold)
-    return rescale(explanation, size) > threshold
+    return _region(enlarge(_shifted(_checked(explanation)), size), threshold)
 
 
 def iou(region: Tensor, annotation: Tensor) -> Tensor:
@@ -86,7 +85,7 @@ def iou(region: Tensor, annotation: Tensor) -> Tensor:
         >>> iou(torch.tensor([[[[True, False, False, True]]]]), annotation)
         tensor([0.3333])
     """
-    return _Overlap.of(region, annotation).iou()
+    return Overlap(region, annotation).iou()
 
 
 def precision(region: Tensor, annotation: Tensor) -> Tensor:
@@ -107,7 +106,7 @@ def precision(region: Tensor, annotation: Tensor) -> Tensor:
         >>> precision(torch.tensor([[[[True, False, True, True]]]]), annotation)
         tensor([0.5000])
     """
-    return _Overlap.of(region, annotation).precision()
+    return Overlap(region, annotation).precision()
 
 
 def recall(region: Tensor, annotation: Tensor) -> Tensor:
@@ -125,7 +124,7 @@ def recall(region: Tensor, annotation: Tensor) -> Tensor:
         >>> recall(torch.tensor([[[[True, False, True, True]]]]), annotation)
         tensor([0.5000])
     """
-    return _Overlap.of(region, annotation).recall()
+    return Overlap(region, annotation).recall()
 
 
 def f1(region: Tensor, annotation: Tensor) -> Tensor:
@@ -143,7 +142,7 @@ def f1(region: Tensor, annotation: Tensor) -> Tensor:
         >>> f1(torch.tensor([[[[True, False, True, True]]]]), annotation)
         tensor([0.5000])
     """
-    return _Overlap.of(region, annotation).f1()
+    return Overlap(region, annotation).f1()
 
 
 def energy_pointing_game(explanation: Tensor, annotation: Tensor) -> Tensor:
@@ -169,7 +168,7 @@ def energy_pointing_game(explanation: Tensor, annotation: Tensor) -> Tensor:
     """
     raw = _checked(explanation)
     size = _check_pair(raw, annotation)
-    return _energy_share(_enlarge(raw.relu(), size), annotation > 0)
+    return _energy_share(enlarge(raw.relu(), size), annotation > 0)
 
 
 def pointing_game(explanation: Tensor, annotation: Tensor) -> Tensor:
@@ -196,7 +195,7 @@ def pointing_game(explanation: Tensor, annotation: Tensor) -> Tensor:
     """
     raw = _checked(explanation)
     size = _check_pair(raw, annotation)
-    return _points_at(_enlarge(_shifted(raw), size), annotation > 0)
+    return _points_at(enlarge(_shifted(raw), size), annotation > 0)
 
 
 @torch.no_grad()
@@ -233,15 +232,29 @@ def localization(
     """
     _check_threshold(threshold)
     raw = _checked(explanation)
-    size = _check_pair(raw, annotation)
+    _check_pair(raw, annotation)
     if annotated.shape != raw.shape[:1]:
         raise ValueError(f"annotated: one flag per image, ({len(raw)},), got {tuple(annotated.shape)}")
     if unknown := set(figures) - set(FIGURES):
         raise ValueError(f"figures: no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    together = _TOGETHER if raw.device.type == "cpu" else max(1, len(raw))
+    parts = [
+        _figures(part, marks, threshold, figures)
+        for part, marks in zip(raw.split(together), annotation.split(together), strict=True)
+    ]
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return {name: where_defined(annotated, values) for name, values in joined.items()}
+
+
+def _figures(
+    raw: Tensor, annotation: Tensor, threshold: float, figures: Collection[str]
+) -> dict[str, Tensor]:
+    size = (annotation.shape[2], annotation.shape[3])
+    positive = mask_of(annotation)
     found: dict[str, Tensor] = {}
     if {"iou", "precision", "recall", "f1", "pointing_game"} & set(figures):
-        enlarged = _enlarge(_shifted(raw), size)
-        overlap = _Overlap.of(_divide_by_maximum(enlarged) > threshold, annotation)
+        enlarged = enlarge(_shifted(raw), size)
+        overlap = Overlap(_region(enlarged, threshold), annotation)
         by_overlap = {
             "iou": overlap.iou,
             "precision": overlap.precision,
@@ -250,53 +263,16 @@ def localization(
         }
         found |= {name: figure() for name, figure in by_overlap.items() if name in figures}
     if "epg" in figures:
-        found["epg"] = _energy_share(_enlarge(raw.relu(), size), annotation > 0)
+        found["epg"] = _energy_share(enlarge(raw.relu(), size), positive)
     if "pointing_game" in figures:
-        found["pointing_game"] = _points_at(enlarged, annotation > 0)
-    return {name: _where(annotated, values) for name, values in found.items()}
-
-
-class _Overlap(NamedTuple):
-    """Pixels per image, each (B,) float32: exact for images of up to 2^24 pixels."""
-
-    region: Tensor
-    positive: Tensor
-    negative: Tensor
-    true_positive: Tensor
-    false_positive: Tensor
-
-    @classmethod
-    def of(cls, region: Tensor, annotation: Tensor) -> _Overlap:
-        if region.shape != annotation.shape:
-            raise ValueError(
-                f"region and annotation: one shape (B, 1, H, W), got {tuple(region.shape)} and "
-                f"{tuple(annotation.shape)}; binarize the explanation to the annotation's size"
-            )
-        positive, negative = annotation > 0, annotation < 0
-        layers = (region, positive, negative, region & positive, region & negative)
-        return cls(*(_count(layer) for layer in layers))
-
-    def iou(self) -> Tensor:
-        union = self.region + self.positive - self.true_positive
-        return _where(self.positive > 0, self.true_positive / union)
-
-    def precision(self) -> Tensor:
-        value = self.true_positive / (self.true_positive + self.false_positive + EPSILON)
-        return _where((self.positive > 0) & (self.negative > 0), value)
-
-    def recall(self) -> Tensor:
-        # tp + fn is every positive pixel.
-        return _where(self.positive > 0, self.true_positive / (self.positive + EPSILON))
-
-    def f1(self) -> Tensor:
-        p, r = self.precision(), self.recall()
-        return 2 * p * r / (p + r + EPSILON)
+        found["pointing_game"] = _points_at(enlarged, positive)
+    return found
 
 
 def _energy_share(energy: Tensor, positive: Tensor) -> Tensor:
     total = energy.sum(dim=(1, 2, 3))
     share = torch.where(positive, energy, 0.0).sum(dim=(1, 2, 3)) / total
-    return _where(positive.flatten(1).any(dim=1) & (total > 0), share)
+    return where_defined(positive.flatten(1).any(dim=1) & (total > 0), share)
 
 
 def _points_at(enlarged: Tensor, positive: Tensor) -> Tensor:
@@ -304,40 +280,20 @@ def _points_at(enlarged: Tensor, positive: Tensor) -> Tensor:
     maximum = flat.amax(dim=1)
     # Pixels that are equal by the definition of bilinear interpolation differ by rounding.
     top = flat >= maximum[:, None] * (1 - 1e-5)
-    on_mark = _count(top & marks) * 2 >= _count(top)
-    return _where(marks.any(dim=1), (on_mark & (maximum > 0)).float())
-
-
-def _where(defined: Tensor, values: Tensor) -> Tensor:
-    return values.masked_fill(~defined, float("nan"))
+    on_mark = count_pixels(top & marks) * 2 >= count_pixels(top)
+    return where_defined(marks.any(dim=1), (on_mark & (maximum > 0)).float())
 
 
 def _shifted(raw: Tensor) -> Tensor:
     return raw - raw.amin(dim=(1, 2, 3), keepdim=True)
 
 
-def _count(mask: Tensor) -> Tensor:
-    """Pixels per image, (B,); as bytes, since torch.count_nonzero along dimensions is several times slower."""
-    return mask.view(torch.uint8).flatten(1).sum(dim=1, dtype=torch.int32).float()
+def _maximum(maps: Tensor) -> Tensor:
+    return maps.amax(dim=(1, 2, 3), keepdim=True) + EPSILON
 
 
-def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    height, width = maps.shape[-2:]
-    if maps.device.type != "cpu" or max(height, width) > SMALL_MAP:
-        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    with torch.autocast("cpu", enabled=False):
-        return _interpolation(height, size[0]) @ maps @ _interpolation(width, size[1]).T
-
-
-@lru_cache(maxsize=16)
-def _interpolation(cells: int, pixels: int) -> Tensor:
-    """Bilinear interpolation along one side, as a matrix (pixels, cells)."""
-    one_by_one = torch.eye(cells)[None]
-    return F.interpolate(one_by_one, size=pixels, mode="linear", align_corners=False)[0].T.contiguous()
-
-
-def _divide_by_maximum(maps: Tensor) -> Tensor:
-    return maps / (maps.amax(dim=(1, 2, 3), keepdim=True) + EPSILON)
+def _region(enlarged: Tensor, threshold: float) -> Tensor:
+    return enlarged > threshold * _maximum(enlarged)
 
 
 def _checked(explanation: Tensor) -> Tensor:
