@@ -21,7 +21,6 @@ from lookright.config import TrainConfig
 from lookright.data import write_decoy_digits
 from lookright.demo import DECOY
 from lookright.engine.evaluate import evaluate
-from lookright.engine.features import FeatureStore
 from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
@@ -33,7 +32,6 @@ from lookright.report.headline import DECOY_SPLIT
 BOUNDS = ("cdep", "r4", "ibp-ex")
 """A pass of pairs through the whole network: on decoy digits alone."""
 VIT = "examples.tiny_vit:tiny_vit"
-STORE = FeatureStore()
 NO_MEASURE = ("baseline", "ce")
 """Supervise no explanation, so have no explanation loss to measure."""
 
@@ -119,9 +117,9 @@ def run(config: TrainConfig, splits: list[str]) -> dict[str, float]:
     folder = RunFolder(out)
     if not all((folder.evaluation(split) / "metrics.json").exists() for split in splits):
         print(f"== {out}", flush=True)
-        train(config, "examples/all_methods.py", store=STORE)
+        train(config, "examples/all_methods.py")
         for split in splits:
-            evaluate(out, split=split, progress=False, store=STORE)
+            evaluate(out, split=split, progress=False)
     figures = {}
     for split in splits:
         read = json.loads((folder.evaluation(split) / "metrics.json").read_text(encoding="utf-8"))
@@ -138,7 +136,6 @@ def own_measure(case: Case) -> tuple[float, float] | None:
     options: dict[str, Any] = {
         "gradient_at": case.config.gradient_at,
         "negatives_outside": case.config.negatives_outside,
-        "store": STORE,
     }
     return (
         measure(Path(str(case.plain.out)), method, **options),

@@ -15,7 +15,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 def pytest_configure(config: pytest.Config) -> None:
     # Two workers on two cores: one thread each is fastest, and the same sums come out everywhere.
     torch.set_num_threads(1)
-    if "LOOKRIGHT_CACHE" not in os.environ:  # a worker of xdist inherits its parent's: one cache for all
+    if not hasattr(config, "workerinput"):  # xdist's workers have their parent's
         folder = tempfile.TemporaryDirectory(prefix="lookright-cache-")
         config.add_cleanup(folder.cleanup)
         os.environ["LOOKRIGHT_CACHE"] = folder.name
