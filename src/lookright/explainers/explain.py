@@ -135,10 +135,10 @@ class _Pass:
             return self._explain(explainers, chosen_class(self.logits, label, target), score)
         slot = _slots(rows)
         found: dict[Explainer, list[Tensor]] = {explainer: [] for explainer in explainers}
-        for number in range(int(slot.max()) + 1):  # images with fewer rows are explained for their first
-            here = slot == number
-            of_slot = rows.label.new_zeros(len(self.logits))
-            of_slot[rows.image[here]] = rows.label[here]
+        # How many passes there are is for the host to know: the one wait for the device of a step with rows.
+        for number in range(int(slot.max()) + 1):  # images with fewer rows are explained for class 0
+            here = slot == number  # one row of an image at most: its label is the sum
+            of_slot = rows.label.new_zeros(len(self.logits)).index_add(0, rows.image, rows.label * here)
             chosen = chosen_class(self.logits, of_slot, target)
             for explainer, explanation in self._explain(explainers, chosen, score).items():
                 found[explainer].append(explanation)

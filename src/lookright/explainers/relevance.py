@@ -146,7 +146,11 @@ def relevance_map(matrix: Tensor, grid: tuple[int, int], prefix: int, readout: S
             f"grid: {height} x {width} patches and {prefix} tokens before them are not the {tokens} tokens "
             "that the network attends to; check the image size"
         )
-    return matrix[:, list(readout), prefix:].mean(dim=1).view(-1, 1, height, width)
+    first, last = min(readout), max(readout)
+    # As a slice wherever the tokens are neighbours: a list of indices has to be copied to the device.
+    neighbours = sorted(readout) == list(range(first, last + 1))
+    rows = matrix[:, first : last + 1] if neighbours else matrix[:, list(readout)]
+    return rows[..., prefix:].mean(dim=1).view(-1, 1, height, width)
 
 
 def check_attentions(attentions: Sequence[Tensor]) -> None:

@@ -66,6 +66,7 @@ class Objective(nn.Module):
     """
 
     scale: Tensor
+    factors: Tensor
     ratios: Tensor
     steps_measured: Tensor
 
@@ -80,6 +81,7 @@ class Objective(nn.Module):
         self.task = task
         self.ramp = 1.0
         self.register_buffer("scale", torch.ones(len(terms)))
+        self.register_buffer("factors", torch.tensor(self.weights), persistent=False)
         self.register_buffer("ratios", torch.full((len(terms), RATIOS), NOT_MEASURED))
         self.register_buffer("steps_measured", torch.zeros((), dtype=torch.int64))
 
@@ -119,7 +121,7 @@ class Objective(nn.Module):
         self, prediction: Tensor, parts: tuple[Tensor, ...], facts: dict[str, Tensor]
     ) -> ObjectiveResult:
         """Add prediction loss and explanation losses up, by the weights and scales of now."""
-        weights = self.scale * self.scale.new_tensor(self.weights) * self.ramp
+        weights = self.scale * self.factors * self.ramp
         explanation_loss = (torch.stack(parts) * weights).sum()
         return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
 
@@ -148,5 +150,5 @@ def _image_weights(results: Sequence[LossResult], per_image: Tensor, rows: Rows 
 
 def _weighted_mean(per_image: Tensor, weights: Tensor) -> Tensor:
     """Mean over the images of all processes; the weights are not normalised: they mean what they say."""
-    count = global_sum(per_image.new_tensor(float(len(per_image))))
+    count = global_sum(per_image.new_full((), len(per_image)))
     return global_sum((per_image * weights).sum()) / count

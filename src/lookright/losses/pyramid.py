@@ -49,11 +49,15 @@ class Harmonization(ExplanationLoss):
     )
     request = Request(explainer="input-gradient", normalization=Normalization.NONE, channels=True)
 
+    kernel: Tensor
+
     def __init__(self, levels: int = 5) -> None:
         super().__init__()
         if levels < 1:
             raise ConfigError(f"levels: got {levels}, need 1 or more")
         self.levels = levels
+        line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        self.register_buffer("kernel", torch.outer(line, line)[None, None], persistent=False)
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Mean over the levels of the mean squared difference, (B,)."""
@@ -64,13 +68,18 @@ class Harmonization(ExplanationLoss):
         difference = ours - theirs  # the pyramid is linear
         total = torch.zeros_like(difference[:, 0, 0, 0])
         for level in range(self.levels):
-            difference = _halved(difference) if level else difference
+            difference = self._halved(difference) if level else difference
             total = total + difference.square().mean(dim=(1, 2, 3))
         return total / self.levels * lopsided
 
     def height(self, maps: Tensor) -> Tensor:
         """Give the maximum that the annotation is scaled to, without gradient, (B, 1, 1, 1)."""
         return maps.detach().amax(dim=(1, 2, 3), keepdim=True) + EPSILON
+
+    def _halved(self, maps: Tensor) -> Tensor:
+        blurred = F.conv2d(maps, self.kernel.to(maps), padding=2)
+        height, width = maps.shape[-2:]
+        return F.adaptive_avg_pool2d(blurred, ((height + 1) // 2, (width + 1) // 2))
 
 
 def _standardized(maps: Tensor) -> Tensor:
@@ -80,10 +89,3 @@ def _standardized(maps: Tensor) -> Tensor:
     # The root of 0 has no gradient: a constant map keeps that of its numerator.
     deviation = variance.where(variance > 0, 1).sqrt() * (variance > 0)
     return (centred / (deviation + 1e-5)).relu()
-
-
-def _halved(maps: Tensor) -> Tensor:
-    line = maps.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    blurred = F.conv2d(maps, (line[:, None] * line).view(1, 1, 5, 5), padding=2)
-    height, width = maps.shape[-2:]
-    return F.adaptive_avg_pool2d(blurred, ((height + 1) // 2, (width + 1) // 2))

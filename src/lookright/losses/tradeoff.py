@@ -53,8 +53,11 @@ class GRADIA(Pointwise):
         "the authors asked people once, before fine-tuning"
     )
 
+    matrix: Tensor
+
     def __init__(self, *, reasonability: bool = False) -> None:
         super().__init__()
+        self.register_buffer("matrix", torch.tensor(_WEIGHTS), persistent=False)
         self.reasonability = reasonability
         self.needs_softmax = reasonability
 
@@ -81,8 +84,7 @@ class GRADIA(Pointwise):
         shared, either = ((shown & drawn).flatten(1).sum(dim=1), (shown | drawn).flatten(1).sum(dim=1))
         reasonable = shared / either.clamp(min=1) >= REASONABLE_IOU
         accurate = logits.argmax(dim=1) == label
-        matrix = torch.tensor(_WEIGHTS, dtype=inputs.explanation.dtype, device=label.device)
-        weights = matrix[reasonable.long(), accurate.long()]
+        weights = self.matrix.to(inputs.explanation)[reasonable.long(), accurate.long()]
         return weights.where(has_positive(inputs.annotation)[:, None], torch.ones_like(weights))
 
 

@@ -281,7 +281,7 @@ def _one_hot(label: Tensor, logits: Pair) -> Tensor:
     batch, classes = logits.first.shape
     if label.dtype != torch.int64 or label.shape != (batch,):
         raise ConfigError(f"label: got {label.dtype} {tuple(label.shape)}, need torch.int64 {(batch,)}")
-    return F.one_hot(label, classes).to(logits.first)
+    return (label[:, None] == torch.arange(classes, device=label.device)).to(logits.first)
 
 
 def _logsumexp_of_others(logits: Tensor) -> Tensor:
