@@ -40,7 +40,7 @@ class Table:
         if len(self._parts) > 1:
             self._parts = [torch.cat(self._parts)]
         (table,) = self._parts
-        return table[torch.tensor(numbers, device=table.device)]
+        return table.index_select(0, torch.tensor(numbers, device=table.device))
 
     def add(self, rows: Sequence[Row], features: Tensor) -> None:
         """Take in the rows that are not there yet, (B, ...)."""
@@ -299,7 +299,8 @@ class FeatureStore:
             try:
                 file = self._cache.open(key, {"layer": units[-1], **about})
             except _UNUSABLE as error:
-                _warn(f"{_in_words(error)}; the features of this run are kept in memory")
+                how = "; lookright cache --clear deletes it" if isinstance(error, UnusableFileError) else ""
+                _warn(f"{_in_words(error)}; the features of this run are kept in memory{how}")
         return Features(table, file, self._cache)
 
 
