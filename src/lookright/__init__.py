@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
         adaptive_threshold,
     )
     from lookright.types import Batch, Explained, Normalization, Request, Rows, Sample, Score, Target, Task
+
+    __version__: str
 
 _HOMES = {
     "lookright.config": ("DataConfig", "TrainConfig"),
@@ -55,7 +56,6 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__version__ = version("lookright")
 __all__ = [
     "CAM",
     "GRADIA",
@@ -85,9 +85,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Importing torch takes seconds: it waits until something that needs it is asked for.
+    # Importing torch takes seconds, and asking for the version a tenth of one: both wait until needed.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lookright")
     raise AttributeError(f"module 'lookright' has no attribute '{name}'")
 
 

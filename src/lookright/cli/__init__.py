@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
 
 import jsonargparse
 from jsonargparse import Namespace
 
 from lookright.cli.commands import COMMANDS
-from lookright.cli.parser import Parser, is_first_process, print_error, refuse_unknown
+from lookright.cli.parser import Parser, is_first_process, print_error, refuse_unknown, say
 from lookright.errors import LookrightError, LookrightWarning, ToldElsewhereError
 
 
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 2 on a user's mistake and 130 on an interrupt."""
     _quiet_logging()
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    parser = make_parser()
+    parser = make_parser(argv[:1])
     if not argv:
         parser.print_help()
         return
@@ -46,8 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
 
 
-def make_parser() -> Parser:
-    """Make the parser of all commands."""
+def make_parser(commands: Collection[str] = tuple(COMMANDS)) -> Parser:
+    """Make the parser of the command line.
+
+    Args:
+        commands: those whose options it knows; the others have a name and a line of help, which takes a
+            fraction of the time
+    """
     # DATA is the first option of its commands, so that it can be given bare, or in YAML as `data`.
     jsonargparse.set_parsing_settings(parse_optionals_as_positionals=True)
     parser = Parser(
@@ -57,12 +63,11 @@ def make_parser() -> Parser:
         epilog="Start with: lookright demo. Then: lookright check DATA, lookright train DATA --out RUN, "
         "lookright evaluate RUN, lookright report RUN --out report.html. Each command has its own --help.",
     )
-    from lookright import __version__
-
-    parser.add_argument("--version", action="version", version=f"lookright {__version__}")
-    commands = parser.add_subcommands(title="commands", metavar="COMMAND")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
+    subcommands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, (help_text, _, _) in COMMANDS.items():
-        commands.add_subcommand(name, make_command(name), help=help_text)
+        command = make_command(name) if name in commands else Parser()
+        subcommands.add_subcommand(name, command, help=help_text)
     return parser
 
 
@@ -73,6 +78,16 @@ def make_command(name: str) -> Parser:
     parser.add_argument("--config", action="config", help="a YAML file of these options")
     add_arguments(parser)
     return parser
+
+
+class _ShowVersion(argparse.Action):
+    """As argparse's own, but the version is looked up only when it is asked for."""
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        from lookright import __version__
+
+        say(f"lookright {__version__}")
+        sys.exit(0)
 
 
 def _say_interrupted(command: str, options: Namespace) -> None:
