@@ -125,13 +125,13 @@ class TrainConfig(DataConfig):
         "auto", "statistics of BatchNorm: auto keeps the pretrained ones where part of the network is frozen"
     )
     cache_features: bool = option(True, "run the frozen part once per image, not once per epoch")
-    compile: bool = option(
-        False, "compile what runs before the target layer; needs a C++ compiler, and minutes before it pays"
-    )
     cache_dir: Path | None = option(
         None, "folder where its features are kept for later runs (default: 'lookright cache' tells)"
     )
     cache_gb: float = option(4.0, "how large that folder may get; 0 keeps features in memory alone")
+    compile: bool = option(
+        False, "compile what runs before the target layer; needs a C++ compiler, and minutes before it pays"
+    )
 
     epochs: int = option(30, "passes over the training images")
     batch_size: int = option(20, "images per step and device")
