@@ -6,10 +6,14 @@ Shapes: B images, C channels, H x W pixels, h x w cells of the explanation, K cl
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lookright.resize import ResizeRule
 
 
 class Task(enum.Enum):
@@ -134,10 +138,10 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Samples stacked by `lookright.data.collate`."""
+    """Samples stacked by `lookright.data.collate`, or rows of a `lookright.data.ResidentDataset`."""
 
     image: Tensor
-    """(B, 3, H, W)"""
+    """(B, 3, H, W); NaN throughout, one number in memory, where features stand in for the images"""
     label: Tensor
     """as `Task` says: (B,) int64, (B, K) or (B,) float32"""
     annotation: Tensor
@@ -145,7 +149,11 @@ class Batch(NamedTuple):
     annotated: Tensor
     """(B,) bool; (R,) with `rows`"""
     id: tuple[str, ...]
-    mirrored: Tensor | None = None
-    """(B,) bool; None where nobody kept account"""
+    mirrored: tuple[bool, ...] | None = None
+    """of each image; None where nobody kept account"""
     rows: Rows | None = None
     """image and class of each row of annotation and annotated; None: one row per image, its label"""
+    pixels: Callable[[], Tensor] | None = None
+    """gives the images after all, (B, 3, H, W), where `image` does not hold them"""
+    resized: Callable[[tuple[int, int], ResizeRule], Tensor] | None = None
+    """gives the annotation on a grid (h, w), (B or R, 1, h, w), where somebody keeps it; None: resize it"""

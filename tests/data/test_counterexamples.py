@@ -29,7 +29,7 @@ def batch() -> Batch:
         annotation=marks,
         annotated=torch.tensor([True, True, False, True, False]),
         id=tuple("abcde"),
-        mirrored=torch.tensor([False, False, False, True, False]),
+        mirrored=(False, False, False, True, False),
     )
 
 
@@ -44,7 +44,7 @@ def test_copies_differ_at_the_negative_marks_alone(fill: str, copies: int) -> No
         assert torch.equal(ours[:5], theirs)
     assert more.label[5:].tolist() == given.label[source].tolist()
     assert more.id == ("a", "b", "c", "d", "e", *("abcde"[i] for i in source))
-    assert more.mirrored[5:].tolist() == given.mirrored[source].tolist()
+    assert more.mirrored[5:] == tuple(given.mirrored[i] for i in source)
     assert not more.annotated[5:].any()
     assert not more.annotation[5:].any()
     assert more.rows is None

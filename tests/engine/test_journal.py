@@ -69,6 +69,10 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(options: Callable[..., Tr
         with torch.no_grad():
             network.head.bias.fill_(epoch)
         kept.save(kept.add(row(epoch, *figures)))
+        assert not kept.folder.last.exists(), "it is in memory until it is due"
+    with torch.no_grad():
+        network.head.bias.fill_(-1)  # training goes on
+    kept.flush()
     for file, epoch in ((kept.folder.best, 3), (kept.folder.last, 5)):
         tensors, facts = load_checkpoint(file)
         assert tensors["network/head.bias"].unique().item() == epoch
@@ -80,6 +84,7 @@ def test_restores_what_was_saved(options: Callable[..., TrainConfig]) -> None:
     one.setup.classifier.network(torch.rand(2, 3, 32, 32)).sum().backward()
     one.optimizer.step()
     one.save(one.add(row(0, 0.5, 0.25)))
+    one.flush()
     other = journal(options(method="res-l", seed=1))
     assert other.restore()
     for left, right in ((one.setup.classifier.network, other.setup.classifier.network),):
@@ -102,6 +107,7 @@ def test_what_cannot_be_gone_on_from_is_said(options: Callable[..., TrainConfig]
     one.setup.classifier.network(torch.rand(2, 3, 32, 32)).sum().backward()
     one.optimizer.step()
     one.save(one.add(row(0, 0.5, 0.25)))
+    one.flush()
     with pytest.raises(CheckpointError, match=r"last\.safetensors: these weights are of another network"):
         journal(options(method="res-l", backbone="small_runs:plain")).restore()
     with pytest.raises(CheckpointError, match=r"last\.safetensors: these weights are of another network"):

@@ -59,6 +59,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     straight = train(options(out=tmp_path / "straight", epochs=EPOCHS, **VARIANTS[variant]))
     config = options(out=tmp_path / "killed", epochs=EPOCHS, **VARIANTS[variant])
     with monkeypatch.context() as patch:
+        patch.setattr(journal, "WRITE_SECONDS", 0.0)
         kill_in_step(patch, step=2 * -(-40 // config.batch_size) + 1)  # in the middle of epoch 2
         with pytest.raises(Killed):
             train(config)
@@ -115,11 +116,73 @@ def test_killed_between_the_two_checkpoints(
         save(path, *rest)
 
     with monkeypatch.context() as patch:
+        patch.setattr(journal, "WRITE_SECONDS", 0.0)
         patch.setattr(journal, "save_checkpoint", dying)
         with pytest.raises(Killed):
             train(options(out=killed.path, best="last"))
     resume(killed.path)
     assert_same_run(straight, killed)
+
+
+def test_killed_some_epochs_after_the_last_writing(
+    options: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoint, log and facts are all of the epoch that was written, and the run goes on from it."""
+    straight = train(options(out=tmp_path / "straight", epochs=EPOCHS))
+    killed = RunFolder(tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        save, seconds = journal.Journal.save, iter([9.0, 0.0, 9.0, 9.0])
+
+        def timed(self: journal.Journal, is_best: bool) -> None:
+            patch.setattr(journal, "WRITE_SECONDS", next(seconds))
+            save(self, is_best)
+
+        patch.setattr(journal.Journal, "save", timed)
+        kill_in_step(patch, step=3 * 2 + 1)  # in the last epoch
+        with pytest.raises(Killed):
+            train(options(out=killed.path, epochs=EPOCHS))
+    assert len(log(killed)) == killed.facts()["epochs_done"] == 2
+    resume(killed.path)
+    assert_same_run(straight, killed)
+    assert straight.best.read_bytes()[-1000:] == killed.best.read_bytes()[-1000:]
+
+
+def test_killed_before_anything_was_written(
+    options: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = train(options(out=tmp_path / "straight"))
+    killed = RunFolder(tmp_path / "killed")
+    with monkeypatch.context() as patch:
+        kill_in_step(patch, step=3)
+        with pytest.raises(Killed):
+            train(options(out=killed.path))
+    assert not killed.last.exists()
+    assert not killed.log_file.exists()
+    resume(killed.path)
+    assert_same_run(straight, killed)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a GPU is lost"), KeyboardInterrupt()], ids=repr)
+def test_what_is_in_memory_is_written_when_a_run_fails(
+    error: BaseException, options: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward, steps = SupervisedModel.forward, iter(range(99))
+
+    def failing(self: SupervisedModel, batch: Batch) -> object:
+        if next(steps) == 5:  # in epoch 2, when the weights have moved on
+            raise error
+        return forward(self, batch)
+
+    straight = train(options(out=tmp_path / "straight", epochs=EPOCHS))
+    failed = RunFolder(tmp_path / "failed")
+    with monkeypatch.context() as patch:
+        patch.setattr(SupervisedModel, "forward", failing)
+        with pytest.raises(type(error)):
+            train(options(out=failed.path, epochs=EPOCHS))
+    assert failed.facts()["status"] == ("failed" if isinstance(error, RuntimeError) else "interrupted")
+    assert len(log(failed)) == failed.facts()["epochs_done"] == 2
+    resume(failed.path)
+    assert_same_run(straight, failed)
 
 
 def test_resuming_a_finished_run_changes_nothing(options: Callable[..., TrainConfig], tmp_path: Path) -> None:
@@ -132,6 +195,7 @@ def test_resuming_a_finished_run_changes_nothing(options: Callable[..., TrainCon
 STOPPED = """
 import os, signal, sys
 from lookright.cli import main
+from lookright.engine import journal
 from lookright.engine.supervised import SupervisedModel
 forward, steps, sent = SupervisedModel.forward, iter(range(99)), int(sys.argv.pop(1))
 def stopping(self, batch):
@@ -139,6 +203,8 @@ def stopping(self, batch):
         os.kill(os.getpid(), sent)
     return forward(self, batch)
 SupervisedModel.forward = stopping
+if sent == signal.SIGKILL:  # the other one writes what is in memory alone
+    journal.WRITE_SECONDS = 0.0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C
 main()
 """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lookright.config import TrainConfig
 from lookright.data import write_decoy_digits
-from lookright.engine import checkpoint
+from lookright.engine import checkpoint, journal
 from lookright.engine.evaluate import evaluate
 from lookright.engine.processes import make_fabric
 from lookright.engine.run_folder import RunFolder
@@ -246,6 +246,7 @@ def test_a_full_disk_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_file", full)
+        patch.setattr(journal, "WRITE_SECONDS", 0.0)
         with pytest.raises(
             DataError, match=r"best\.safetensors: cannot be written \(No space left on device\)"
         ):

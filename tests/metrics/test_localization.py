@@ -260,3 +260,20 @@ def test_wrong_shapes_are_named() -> None:
         localization(explanation, annotation, annotated, threshold=1.0)
     with pytest.raises(ValueError, match="region and annotation: "):
         iou(binarize(explanation, (8, 8)), annotation)
+
+
+@pytest.mark.parametrize("figures", [["iou"], ["epg"], ["pointing_game", "f1"], []])
+def test_asking_for_some_gives_these_as_they_are(figures: list[str]) -> None:
+    explanation = torch.rand(11, 1, 5, 4)
+    annotation = torch.randint(-1, 2, (11, 1, 20, 24)).float()
+    annotated = torch.arange(11) % 3 > 0
+    every = localization(explanation, annotation, annotated)
+    some = localization(explanation, annotation.to(torch.int8), annotated, figures=figures)
+    assert set(some) == set(figures)
+    for name in figures:
+        assert torch.equal(some[name].nan_to_num(-1), every[name].nan_to_num(-1))
+
+
+def test_a_figure_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="figures: no dice; there are iou, precision"):
+        localization(torch.rand(1, 1, 2, 2), torch.ones(1, 1, 4, 4), torch.ones(1).bool(), figures=["dice"])

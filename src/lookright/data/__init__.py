@@ -18,6 +18,7 @@ from lookright.data.dataset import ExplanationDataset, collate
 from lookright.data.images import load_image
 from lookright.data.masks import load_mask
 from lookright.data.readers import read_annotations
+from lookright.data.resident import ResidentDataset
 from lookright.data.samplers import AnnotatedBatchSampler
 from lookright.data.splits import make_splits
 from lookright.data.subsets import choose_subsets
@@ -37,6 +38,7 @@ __all__ = [
     "MaskFiles",
     "Matrix",
     "Problem",
+    "ResidentDataset",
     "Shapes",
     "SignedMask",
     "check",

@@ -67,6 +67,7 @@ class Counterexamples:
         source = replaced.flatten(1).any(dim=1).nonzero()[:, 0].repeat(self.copies)
         if not len(source):
             return batch
+        of = source.tolist()
         values = self._values(batch, source, replaced, generator)
         images = torch.where(replaced[source], values, batch.image[source])
         return Batch(
@@ -74,8 +75,8 @@ class Counterexamples:
             label=torch.cat([batch.label, batch.label[source]]),
             annotation=torch.cat([batch.annotation, torch.zeros_like(replaced[source], dtype=torch.float32)]),
             annotated=torch.cat([batch.annotated, torch.zeros(len(source), dtype=torch.bool)]),
-            id=(*batch.id, *(batch.id[i] for i in source.tolist())),
-            mirrored=None if batch.mirrored is None else torch.cat([batch.mirrored, batch.mirrored[source]]),
+            id=(*batch.id, *(batch.id[i] for i in of)),
+            mirrored=None if batch.mirrored is None else (*batch.mirrored, *(batch.mirrored[i] for i in of)),
             rows=None if batch.rows is None else _with_copies(batch.rows, source, len(batch.image)),
         )
 

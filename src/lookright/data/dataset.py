@@ -19,6 +19,9 @@ from lookright.errors import ConfigError
 from lookright.resize import resize_annotation
 from lookright.types import Batch, Rows, Sample
 
+_COUNTERS = 65
+"""One for this process, and one for each worker: they count at the same time."""
+
 
 class ExplanationDataset(Dataset[Sample]):
     """Images with label and annotation, resized to a square.
@@ -98,6 +101,14 @@ class ExplanationDataset(Dataset[Sample]):
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.untyped_storage().share_memory_()
+        self._counts = torch.zeros(_COUNTERS, 2, dtype=torch.int64)
+        self._counts.untyped_storage().share_memory_()
+
+    @property
+    def from_memory(self) -> float | None:
+        """Share of the photos asked for that did not have to be decoded; None before the first."""
+        asked, found = self._counts.sum(dim=0).tolist()
+        return found / asked if asked else None
 
     @property
     def labels(self) -> list[int]:
@@ -124,8 +135,15 @@ class ExplanationDataset(Dataset[Sample]):
         if not -len(self.items) <= index < len(self.items):
             raise IndexError(index)  # which ends plain iteration
         index %= len(self.items)
-        mirrored = self.flip and draw_mirrored(seed=self.seed, epoch=int(self._epoch), index=index)
-        return self.sample(index, mirrored=mirrored)
+        return self.sample(index, mirrored=self.is_mirrored(index))
+
+    def is_mirrored(self, index: int) -> bool:
+        """Whether an image is mirrored in this epoch.
+
+        Args:
+            index: of the image
+        """
+        return self.flip and draw_mirrored(seed=self.seed, epoch=int(self._epoch), index=index)
 
     def sample(self, index: int, *, mirrored: bool) -> Sample:
         """Give one image as it is, or mirrored: what `[index]` chooses between at random.
@@ -152,18 +170,36 @@ class ExplanationDataset(Dataset[Sample]):
         known = annotations if item.annotated else ()
         return Sample(image, item.label, first, item.annotated, item.id, mirrored, None, labels, known)
 
+    def marks(self, index: int) -> tuple[tuple[int, Tensor], ...]:
+        """Give the annotations of one image as they are, not mirrored.
+
+        Args:
+            index: of the image
+
+        Returns:
+            each annotated class and its annotation, (1, image_size, image_size), int8 where that can hold it;
+            the label and zeros, without opening the photo, where nothing is annotated
+        """
+        item = self.items[index]
+        if item.annotated:
+            return self._load(index)[1]
+        return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
+
     def _load(self, index: int) -> tuple[Tensor, tuple[tuple[int, Tensor], ...]]:
         """Image (3, S, S) uint8 and each class's annotation (1, S, S), int8 where that can hold it.
 
         One of zeros where nothing is annotated.
         """
+        worker = get_worker_info()
+        count = self._counts[(worker.id + 1) % _COUNTERS if worker else 0]
+        count[0] += 1
         if index in self._cache:
+            count[1] += 1
             return self._cache[index]
         item = self.items[index]
         picture = open_picture(item.path)
         pixels = _resize_image(picture.image, self.image_size)
         marks = tuple((label, self._at_size(signed)) for label, signed in _drawn(item, picture))
-        worker = get_worker_info()
         limit = self.cache_bytes // (worker.num_workers if worker else 1)
         size = pixels.nbytes + sum(annotation.nbytes for _, annotation in marks)
         if self._cached_bytes + size <= limit:
@@ -194,7 +230,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         annotation=torch.stack([sample.annotation for sample in samples]),
         annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
         id=tuple(sample.id for sample in samples),
-        mirrored=torch.tensor([sample.mirrored for sample in samples], dtype=torch.bool),
+        mirrored=tuple(sample.mirrored for sample in samples),
     )
     return batch if batch.label.ndim == 1 else _with_rows(batch, samples)
 

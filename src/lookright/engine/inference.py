@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lookright.data import ExplanationDataset, collate
+from lookright.data import ExplanationDataset
+from lookright.engine.loading import load_batches
 from lookright.engine.tasks import PLAIN, Output
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import NonFiniteError
 from lookright.explainers import Explainer
-from lookright.metrics import localization
+from lookright.metrics import FIGURES, localization
 from lookright.models.modes import evaluating
 from lookright.types import Batch, Normalization, Request, Rows, Target, Task
 
@@ -55,6 +56,8 @@ def infer(
     progress: str | None = None,
     trunk: FrozenTrunk | None = None,
     output: Output = PLAIN,
+    batches: Iterable[Batch] | None = None,
+    figures: Collection[str] = FIGURES,
 ) -> Inference:
     """Predict and explain every image once, in evaluation mode and without a graph below the target layer.
 
@@ -67,6 +70,9 @@ def infer(
         progress: what the progress bar says; no bar if None
         trunk: features of the frozen part, where they are cached
         output: what the network's outputs mean
+        batches: of the data set, where they are there already (see `load_batches`); `batch_size` and
+            `workers` do not count then
+        figures: of localization, those that are wanted
 
     Returns:
         one row per image, or per image and annotated class, in the order of the data set
@@ -74,24 +80,24 @@ def infer(
     Raises:
         NonFiniteError: logits or a map with NaN or infinite values.
     """
-    loader = DataLoader(dataset, batch_size=batch_size, collate_fn=collate, num_workers=workers)
+    if batches is None:
+        batches = load_batches(dataset, batch_size, device=device, workers=workers, trunk=trunk)
     ids: list[str] = []
     columns: dict[str, list[Tensor]] = {}
     request = ANNOTATED if output.task is Task.MULTI_LABEL else PREDICTED
     with evaluating(explainer.network), torch.no_grad():
         bar = tqdm(total=len(dataset), desc=progress, unit="image", disable=None if progress else True)
-        for batch in loader:
+        for batch in batches:
             with trunk.serving(batch) if trunk else nullcontext():
                 logits, maps = explainer(batch.image.to(device), None, request, rows=_to(device, batch.rows))
             explanation = maps[request]
             _check_finite(logits, explanation, batch)
-            annotation, annotated = batch.annotation.to(device), batch.annotated.to(device)
             row = {
                 "label": batch.label,
                 "annotated": batch.annotated,
                 "probabilities": output.predict(logits),
                 "explanation": explanation[:, 0],
-            } | {f"at/{k}": v for k, v in localization(explanation, annotation, annotated).items()}
+            } | {f"at/{k}": v for k, v in _localization(explanation, batch, figures).items()}
             if batch.rows is not None:
                 row |= {"row/image": batch.rows.image + len(ids), "row/label": batch.rows.label}
             for name, value in row.items():
@@ -109,6 +115,17 @@ def infer(
         localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
         rows=Rows(stacked["row/image"], stacked["row/label"]) if "row/image" in stacked else None,
     )
+
+
+def _localization(explanation: Tensor, batch: Batch, figures: Collection[str]) -> dict[str, Tensor]:
+    """NaN where there is no annotation, which costs nothing then."""
+    rows = batch.annotated.nonzero()[:, 0]
+    annotation = batch.annotation if len(rows) == len(batch.annotated) else batch.annotation[rows]
+    rows, annotation = rows.to(explanation.device), annotation.to(explanation.device)
+    everywhere = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+    found = localization(explanation[rows], annotation, everywhere, figures=figures)
+    undefined = explanation.new_full((len(explanation),), torch.nan)
+    return {name: undefined.index_copy(0, rows, values) for name, values in found.items()}
 
 
 def _to(device: torch.device | str, rows: Rows | None) -> Rows | None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import platform
+import time
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
 import torchvision
+from torch import Tensor
 
 import lookright
 from lookright.config import TrainConfig
@@ -28,9 +32,23 @@ from lookright.models import load_exactly
 
 Row = dict[str, float | int | None]
 
+WRITE_SECONDS = 5.0
+"""How long what was learned may be in memory alone: writing it takes longer than an epoch on features."""
+
+
+class _State(NamedTuple):
+    """What a checkpoint holds."""
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
 
 class Journal:
-    """The memory of a run, on disk after every epoch.
+    """The memory of a run. It is on disk `WRITE_SECONDS` after the last writing, when an epoch ends.
+
+    Until then the last epoch, and the best one, are kept in memory: what learns of them, the rest is shared
+    with the network. A run that ends or is interrupted writes them (`flush`). One that is killed goes on from
+    the last epoch that was written: checkpoints, log and facts are all of that one.
 
     Args:
         config: the options
@@ -48,6 +66,11 @@ class Journal:
         self.folder = RunFolder(str(config.out))
         self.rows: list[Row] = []
         self.best_value, self.best_epoch = -math.inf, -1
+        self._best: _State | None = None
+        """the best epoch, if it is not on disk"""
+        self._last: _State | None = None
+        """the last epoch, if it is not on disk"""
+        self._written = time.monotonic()
 
     def add(self, row: Row) -> bool:
         """Take in an epoch; says whether it is the best so far. Of equal epochs the later one is."""
@@ -69,16 +92,41 @@ class Journal:
         return len(values) - 1 - values.index(max(values)) >= self.config.patience
 
     def save(self, is_best: bool) -> None:
-        """Write checkpoints, log and facts; each file is the old or the whole new one."""
+        """Keep the network and the optimizer as they are now, after an epoch that was added."""
         network = prefixed("network", self.setup.classifier.network.state_dict())
-        facts = self.facts("running") | {"log": self.rows}
+        rest = prefixed("objective", self.setup.objective.state_dict())
+        rest |= prefixed("optimizer", optimizer_tensors(self.optimizer))
+        facts = self.facts("running") | {"log": list(self.rows)}
+        due = time.monotonic() - self._written >= WRITE_SECONDS
+        if not due:  # training goes on meanwhile
+            network, rest = self._copied(network), {name: tensor.clone() for name, tensor in rest.items()}
         if is_best:
-            save_checkpoint(self.folder.best, network, facts)
-        tensors = network | prefixed("objective", self.setup.objective.state_dict())
-        tensors |= prefixed("optimizer", optimizer_tensors(self.optimizer))
-        save_checkpoint(self.folder.last, tensors, facts)
-        self.folder.write_log(self.rows)
-        self.write_facts("running")
+            self._best = _State(network, facts)
+        self._last = _State(network | rest, facts)
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the epochs that are in memory alone; each file is the old or the whole new one."""
+        if self._best is not None:
+            save_checkpoint(self.folder.best, *self._best)
+            self._best = None
+        if self._last is not None:
+            save_checkpoint(self.folder.last, *self._last)
+            facts = dict(self._last.facts)
+            self.folder.write_log(facts.pop("log"))
+            self.folder.write_facts(facts)
+            self._last = None
+        self._written = time.monotonic()
+
+    def _copied(self, network: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copy what training changes: weights that learn, and buffers; frozen weights stay as they are."""
+        frozen = {
+            f"network/{name}"
+            for name, weight in self.setup.classifier.network.named_parameters(remove_duplicate=False)
+            if not weight.requires_grad
+        }
+        return {name: tensor if name in frozen else tensor.clone() for name, tensor in network.items()}
 
     def restore(self) -> bool:
         """Go back to the last finished epoch; False where none was finished, and the run starts again.
@@ -112,13 +160,7 @@ class Journal:
         setup = self.setup
         return {
             "lookright": lookright.__version__,
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
-                "timm": timm.__version__,
-                "lightning_fabric": version("lightning-fabric"),
-            },
+            "versions": _versions(),
             "command": self.command,
             "method": self.config.method,
             "classes": list(setup.annotation_set.classes),
@@ -140,6 +182,7 @@ class Journal:
                 "annotated": sum(setup.train.annotated),
                 "val": len(setup.val) if setup.val else 0,
             },
+            "photos_from_memory": _rounded(setup.train.from_memory),
         }
 
     def _value(self, row: Row) -> float:
@@ -155,3 +198,18 @@ class Journal:
                 "annotate some, or use --best performance"
             )
         return reasonability if self.config.best == "reasonability" else (performance + reasonability) / 2
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+        "lightning_fabric": version("lightning-fabric"),
+    }

@@ -94,15 +94,15 @@ class Output:
             for item in items
         )
 
-    def score(self, logits: Tensor, label: Tensor) -> float:
-        """Sum over the images of a training batch of what the log shows (`score_name`)."""
+    def score(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Sum over the images of a training batch of what the log shows (`score_name`), a scalar."""
         match self.task:
             case Task.SINGLE_LABEL:
-                return float((logits.argmax(dim=1) == label).sum())
+                return (logits.argmax(dim=1) == label).sum()
             case Task.MULTI_LABEL:
-                return float(((logits.sigmoid() >= PRESENT) == (label > 0)).float().mean(dim=1).sum())
+                return ((logits.sigmoid() >= PRESENT) == (label > 0)).float().mean(dim=1).sum()
             case Task.REGRESSION:
-                return float((logits[:, 0] - label).abs().sum()) * self.std
+                return (logits[:, 0] - label).abs().sum() * self.std
 
     @property
     def score_name(self) -> str:

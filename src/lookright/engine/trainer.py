@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -14,16 +14,17 @@ from itertools import islice
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lookright.config import TrainConfig
-from lookright.data import AnnotatedBatchSampler, collate, generator_for
+from lookright.data import AnnotatedBatchSampler, generator_for
 from lookright.engine.board import Board
 from lookright.engine.compiled import compile_trunk
 from lookright.engine.features import FeatureStore
+from lookright.engine.finite import FiniteCheck, check_weights
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
+from lookright.engine.loading import load_batches
 from lookright.engine.optimizer import make_optimizer
 from lookright.engine.processes import as_launched, check_same, find_launcher, launch, make_fabric, together
 from lookright.engine.run_folder import RunFolder
@@ -32,7 +33,7 @@ from lookright.engine.setup import Setup, set_up
 from lookright.engine.supervised import Step, SupervisedModel
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.engine.weighting import STEPS, GradientRatio
-from lookright.errors import ConfigError, LookrightError, LookrightWarning, NonFiniteError
+from lookright.errors import ConfigError, LookrightWarning
 from lookright.losses.reduce import global_sum
 from lookright.models import set_train_mode
 from lookright.types import Batch
@@ -86,8 +87,8 @@ def _train_process(
     trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command, store)
     try:
         trainer.run()
-    except (KeyboardInterrupt, LookrightError) as error:
-        with suppress(LookrightError):  # where the disk is full, that cannot be written either
+    except (KeyboardInterrupt, Exception) as error:
+        with suppress(Exception):  # where the disk is full, or a GPU lost, that cannot be written either
             trainer.stop("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
 
@@ -130,6 +131,10 @@ class Trainer:
         self.supervised.ratio = GradientRatio(setup.objective, min(STEPS, forward_passes // 10))
         self.supervised.guarded = config.guard
         self.journal = Journal(config, setup, self.optimizer, str(fabric.device), command)
+        self._finite = FiniteCheck(at_once=fabric.device.type == "cpu")
+        self._training: Iterable[Batch]
+        self._validation: Iterable[Batch] | None = None
+        self._load()
 
     def run(self) -> None:
         """Train all epochs that are left, keep the best, log each."""
@@ -151,6 +156,7 @@ class Trainer:
             explainers = {self.setup.explainer, *self.supervised.explainers.values()}
             network = self.setup.classifier.network
             compile_trunk(network, explainers, image_size=config.image_size, served=served)
+        self._load()  # the features may be there now
         board = (
             Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
         )
@@ -179,6 +185,13 @@ class Trainer:
         bar.close()
         self.stop("finished")
 
+    def _load(self) -> None:
+        """Decide where batches come from."""
+        load = partial(load_batches, device=self.fabric.device, workers=self.config.workers, trunk=self.trunk)
+        self._training = load(self.setup.train, self.sampler)
+        if self.setup.val is not None:
+            self._validation = load(self.setup.val, max(self.config.batch_size, 32))
+
     def _make_trunk(self, store: FeatureStore | None) -> FrozenTrunk | None:
         setup = self.setup
         if setup.counterexamples is not None:  # new images in every batch
@@ -191,8 +204,9 @@ class Trainer:
         )
 
     def stop(self, status: str) -> None:
-        """Write how the run ended."""
+        """Write what is in memory alone, and how the run ended."""
         if self._is_main:
+            self.journal.flush()
             self.journal.write_facts(status)
 
     @property
@@ -209,7 +223,7 @@ class Trainer:
         self.setup.train.set_epoch(epoch)
         set_train_mode(self.setup.classifier.network, freeze_batchnorm=self.setup.freeze_batchnorm)
         self.setup.objective.train()
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
         rate = 0.0
         for i, batches in enumerate(self._groups(epoch)):
             step = epoch * self.steps_per_epoch + i
@@ -217,12 +231,15 @@ class Trainer:
             self._set_ramp(step)
             self.optimizer.zero_grad()
             for name, value in self._accumulate(batches, epoch).items():
-                sums[name] = sums.get(name, 0.0) + value
+                sums[name] = sums[name] + value if name in sums else value
             self.optimizer.step()
-        self._check_weights(epoch)
+        self._finite.end(epoch)
+        check_weights((p for group in self.optimizer.param_groups for p in group["params"]), epoch)
         row: Row = {"epoch": epoch, "lr": rate}
-        images, score = (self._global_count(torch.tensor(sums.pop(n))) for n in ("images", "score"))
-        row |= {name: value / self.steps_per_epoch for name, value in sums.items()}
+        sums["score"] = self._global_count(sums["score"])
+        totals = self._read(sums)
+        images, score = totals.pop("images"), totals.pop("score")
+        row |= {name: value / self.steps_per_epoch for name, value in totals.items()}
         row[self.setup.output.score_name] = score / images
         row |= self._validate()
         row["seconds"] = round(time.perf_counter() - started, 3)
@@ -230,14 +247,7 @@ class Trainer:
 
     def _groups(self, epoch: int) -> Iterator[list[Batch]]:
         """Give the micro-batches of each step, with their counterexamples."""
-        loader = DataLoader(
-            self.setup.train,
-            batch_sampler=self.sampler,
-            collate_fn=collate,
-            num_workers=self.config.workers,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
-        batches = (self._extended(batch, epoch, i) for i, batch in enumerate(loader))
+        batches = (self._extended(batch, epoch, i) for i, batch in enumerate(self._training))
         while group := list(islice(batches, self.config.accumulate)):
             yield group
 
@@ -248,34 +258,41 @@ class Trainer:
         generator = generator_for(seed=self.config.seed, epoch=epoch, step=index, rank=rank)
         return self.setup.counterexamples(batch, generator)
 
-    def _accumulate(self, batches: list[Batch], epoch: int) -> dict[str, float]:
-        """Forward and backward over micro-batches, weighed so that the means are those of all of them."""
-        images = [self._global_count(torch.tensor(len(batch.label))) for batch in batches]
-        annotated = [self._global_count(batch.annotated.sum()) for batch in batches]
-        sums = {"loss": 0.0, "prediction_loss": 0.0, "images": 0.0, "score": 0.0}
-        for i, cpu_batch in enumerate(batches):
-            batch: Batch = self.fabric.to_device(cpu_batch)
+    def _accumulate(self, batches: list[Batch], epoch: int) -> dict[str, Tensor]:
+        """Forward and backward over micro-batches, weighed so that the means are those of all of them.
+
+        All that is counted and summed stays on the device: nothing here waits for a GPU.
+        """
+        counts = [(torch.tensor(len(b.id), device=b.annotated.device), b.annotated.sum()) for b in batches]
+        count = self._global_count(torch.stack([number for pair in counts for number in pair])).view(-1, 2)
+        total = count.sum(dim=0)
+        images, annotated = (count / total.clamp(min=1)).unbind(dim=1)
+        sums: dict[str, Tensor] = {"images": total[0]}
+        for i, loaded in enumerate(batches):
+            batch: Batch = self.fabric.to_device(loaded)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
                 step: Step = self.model(batch)
-                loss = step.prediction_loss * (images[i] / sum(images))
+                loss = step.prediction_loss * images[i]
+                found = {"loss": loss, "prediction_loss": loss}
                 if step.explanation_loss is not None:
                     self._guard()
-                    share = annotated[i] / max(1.0, sum(annotated))
-                    loss = loss + step.explanation_loss * share
-                    explained = float(step.explanation_loss.detach())
-                    sums["explanation_loss"] = sums.get("explanation_loss", 0.0) + explained * share
-                self._check_finite(loss, step, batch, epoch)
+                    found["explanation_loss"] = step.explanation_loss * annotated[i]
+                    found["loss"] = loss = loss + found["explanation_loss"]
+                self._finite.add(loss, step, batch, epoch)
                 self.fabric.backward(loss)
-            sums["loss"] += float(loss.detach())
-            sums["prediction_loss"] += float(step.prediction_loss.detach()) * images[i] / sum(images)
-            sums["images"] += len(batch.label)
-            sums["score"] += self.setup.output.score(step.logits, batch.label)
-            for name, fact in step.facts.items():
-                sums[name] = sums.get(name, 0.0) + float(fact) / len(batches)
+            found["score"] = self.setup.output.score(step.logits, batch.label)
+            found |= {name: torch.as_tensor(fact) / len(batches) for name, fact in step.facts.items()}
+            for name, value in found.items():
+                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
         return sums
 
-    def _global_count(self, count: Tensor) -> float:
-        return float(global_sum(count.float().to(self.fabric.device)))
+    def _global_count(self, count: Tensor) -> Tensor:
+        return global_sum(count.to(self.fabric.device, torch.float32, non_blocking=True))
+
+    def _read(self, sums: dict[str, Tensor]) -> dict[str, float]:
+        """Bring the sums of an epoch from the device, all at once."""
+        numbers = torch.stack([v.to(self.fabric.device, torch.float32) for v in sums.values()]).tolist()
+        return dict(zip(sums, numbers, strict=True))
 
     def _set_rate(self, step: int) -> float:
         config = self.config
@@ -310,43 +327,19 @@ class Trainer:
         if message and self._is_main:
             warnings.warn(message, LookrightWarning, stacklevel=2)
 
-    def _check_finite(self, loss: Tensor, step: Step, batch: Batch, epoch: int) -> None:
-        if bool(torch.isfinite(loss)):
-            return
-        if not bool(torch.isfinite(step.logits).all()):
-            cause = "the network's outputs are not finite"
-        elif not bool(torch.isfinite(step.prediction_loss)):
-            cause = "the prediction loss is not finite"
-        else:
-            cause = "the explanation loss is not finite"
-        shown = ", ".join(batch.id[:4]) + (", ..." if len(batch.id) > 4 else "")
-        raise NonFiniteError(
-            f"epoch {epoch}: the loss is {float(loss.detach())} because {cause} (batch with {shown}); the "
-            f"run is kept up to the epoch before; try a smaller --lr, or --precision 32"
-        )
-
-    def _check_weights(self, epoch: int) -> None:
-        """Keep an epoch out of the checkpoints whose last step spoiled the weights."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        if not all(bool(torch.isfinite(p).all()) for p in parameters):
-            raise NonFiniteError(
-                f"epoch {epoch}: the weights are not finite after its last step; the run is kept up to the "
-                "epoch before; try a smaller --lr, or --precision 32"
-            )
-
     def _validate(self) -> Row:
-        if self.setup.val is None:
+        if self.setup.val is None or self._validation is None:
             return {}
         row: Row = {}
         if self._is_main:
             result = infer(
                 self.setup.explainer,
                 self.setup.val,
-                batch_size=max(self.config.batch_size, 32),
                 device=self.fabric.device,
-                workers=self.config.workers,
                 trunk=self.trunk,
                 output=self.setup.output,
+                batches=self._validation,
+                figures=["iou"],
             )
             iou = result.localization["iou"]
             iou = iou[~iou.isnan()]

@@ -6,7 +6,9 @@ annotation, overrides `compute` and finds everything in one typed `LossInputs`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import ClassVar
 
 import torch
@@ -19,24 +21,46 @@ from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Request
 
 
-@dataclass(frozen=True)
 class LossInputs:
-    """What a loss may look at, all float32."""
+    """What a loss may look at, all float32.
 
-    explanation: Tensor
-    """(B, C, h, w), as the loss requested it; C = 1 unless it requested channels"""
-    annotation: Tensor
-    """(B, 1, h, w) in [-1, 1], on the grid of the explanation; zero where not annotated"""
-    annotated: Tensor
-    """(B,) bool"""
-    full_annotation: Tensor
-    """(B, 1, H, W) in [-1, 1], as it was given"""
-    image: Tensor | None = None
-    """(B, 3, H, W) as the network sees it"""
-    logits: Tensor | None = None
-    """(B, K)"""
-    label: Tensor | None = None
-    """(B,) int64, the class that the explanation is of"""
+    What is as large as the image is made when it is first looked at: most losses never do.
+
+    Args:
+        explanation: (B, C, h, w), as the loss requested it; C = 1 unless it requested channels
+        annotation: (B, 1, h, w) in [-1, 1], on the grid of the explanation; zero where not annotated
+        annotated: (B,) bool
+        full_annotation: (B, 1, H, W) in [-1, 1], as it was given; or what gives it
+        image: (B, 3, H, W) as the network sees it; or what gives it
+        logits: (B, K)
+        label: (B,) int64, the class that the explanation is of
+    """
+
+    def __init__(
+        self,
+        explanation: Tensor,
+        annotation: Tensor,
+        annotated: Tensor,
+        full_annotation: Tensor | Callable[[], Tensor],
+        image: Tensor | Callable[[], Tensor] | None = None,
+        logits: Tensor | None = None,
+        label: Tensor | None = None,
+    ) -> None:
+        self.explanation, self.annotation, self.annotated = explanation, annotation, annotated
+        self.logits, self.label = logits, label
+        self._full_annotation, self._image = full_annotation, image
+
+    @cached_property
+    def full_annotation(self) -> Tensor:
+        """(B, 1, H, W) in [-1, 1], as it was given; zero where not annotated."""
+        given = self._full_annotation
+        return given if isinstance(given, Tensor) else given()
+
+    @cached_property
+    def image(self) -> Tensor | None:
+        """(B, 3, H, W) as the network sees it; None where nobody gave it."""
+        given = self._image
+        return given() if callable(given) else given
 
 
 @dataclass(frozen=True)
@@ -120,24 +144,47 @@ class ExplanationLoss(nn.Module):
         explanation: Tensor,
         annotation: Tensor,
         annotated: Tensor | None = None,
-        image: Tensor | None = None,
+        image: Tensor | Callable[[], Tensor] | None = None,
         *,
         logits: Tensor | None = None,
         label: Tensor | None = None,
+        resized: Callable[[tuple[int, int], ResizeRule], Tensor] | None = None,
     ) -> LossResult:
-        """Check the inputs, bring the annotation to the grid, compute in float32."""
+        """Check the inputs, bring the annotation to the grid, compute in float32.
+
+        Args:
+            explanation, annotation, annotated, logits, label: see `forward`
+            image: (B, 3, H, W), or what gives it
+            resized: gives the annotation on a grid, where somebody keeps it
+        """
         if not self.request.channels and explanation.ndim == 4 and explanation.shape[1] != 1:
             raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, 1, h, w)")
-        inputs = _checked(explanation, annotation, annotated)
-        inputs = replace(
-            inputs,
-            image=None if image is None else full_precision(image),
-            logits=None if logits is None else full_precision(logits),
-            label=label,
-        )
+        annotated = _checked(explanation, annotation, annotated)
+        explanation = full_precision(explanation)
+        # Whatever stands in the rows of unannotated images must not count.
+        counted = annotated[:, None, None, None]
+
+        def full() -> Tensor:
+            return annotation.to(explanation.dtype) * counted
+
+        def pixels(given: Tensor | Callable[[], Tensor]) -> Tensor:
+            return full_precision(given if isinstance(given, Tensor) else given())
+
         with torch.autocast(explanation.device.type, enabled=False):
-            on_grid = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
-            return self.compute(replace(inputs, annotation=on_grid))
+            inputs = LossInputs(
+                explanation,
+                annotation,
+                annotated,
+                full,
+                None if image is None else partial(pixels, image),
+                None if logits is None else full_precision(logits),
+                label,
+            )
+            if resized is None:
+                inputs.annotation = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
+            else:
+                inputs.annotation = resized(_grid(explanation), self.resize).to(explanation.dtype) * counted
+            return self.compute(inputs)
 
     def forward(
         self,
@@ -172,7 +219,8 @@ def _grid(explanation: Tensor) -> tuple[int, int]:
     return explanation.shape[-2], explanation.shape[-1]
 
 
-def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) -> LossInputs:
+def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) -> Tensor:
+    """Give the flags of annotated images."""
     if explanation.ndim != 4:
         raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, C, h, w)")
     batch = explanation.shape[0]
@@ -184,8 +232,4 @@ def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) 
         annotated = torch.ones(batch, dtype=torch.bool, device=explanation.device)
     if annotated.shape != (batch,):
         raise ConfigError(f"annotated: got shape {tuple(annotated.shape)}, need ({batch},) booleans")
-    annotated = annotated.bool()
-    explanation = full_precision(explanation)
-    # Whatever stands in the rows of unannotated images must not count.
-    full = annotation.to(explanation.dtype) * annotated[:, None, None, None]
-    return LossInputs(explanation, full, annotated, full)
+    return annotated.bool()

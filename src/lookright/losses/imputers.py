@@ -18,6 +18,11 @@ from lookright.normalize import EPSILON, min_max
 class Imputer(nn.Module, ABC):
     """Base of the imputers."""
 
+    at_image_size: bool = True
+    """whether it looks at the annotation at the size of the image; if not, it gets that on the grid twice"""
+    sees_image: bool = True
+    """whether it looks at the image; if not, it gets None"""
+
     @abstractmethod
     def forward(self, positive: Tensor, full_positive: Tensor, image: Tensor | None) -> Tensor:
         """Complete the positive annotation.
@@ -34,6 +39,8 @@ class Imputer(nn.Module, ABC):
 
 class AsDrawn(Imputer):
     """No imputation: the annotation is taken as it was drawn."""
+
+    at_image_size = sees_image = False
 
     def forward(self, positive: Tensor, full_positive: Tensor, image: Tensor | None) -> Tensor:
         """Give `positive` back."""
@@ -54,6 +61,7 @@ class GaussianImputer(Imputer):
         tensor([0.0000, 0.5000, 1.0000, 0.5000, 0.0000])
     """
 
+    at_image_size = sees_image = False
     kernel: Tensor
 
     def __init__(self) -> None:

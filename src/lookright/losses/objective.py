@@ -126,12 +126,22 @@ class Objective(nn.Module):
         return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
 
     def _evaluate(self, loss: ExplanationLoss, batch: Batch, explained: Explained) -> LossResult:
-        image, logits, label = batch.image, explained.logits, batch.label
+        logits, label = explained.logits, batch.label
         if batch.rows is not None:
-            image, logits, label = image[batch.rows.image], logits[batch.rows.image], batch.rows.label
-        explanation = explained.explanations[loss.request]
+            logits, label = logits[batch.rows.image], batch.rows.label
+
+        def image() -> Tensor:
+            pixels = batch.image if batch.pixels is None else batch.pixels()
+            return pixels if batch.rows is None else pixels[batch.rows.image]
+
         return loss.evaluate(
-            explanation, batch.annotation, batch.annotated, image, logits=logits, label=label
+            explained.explanations[loss.request],
+            batch.annotation,
+            batch.annotated,
+            image,
+            logits=logits,
+            label=label,
+            resized=batch.resized,
         )
 
 

@@ -90,7 +90,9 @@ class RES(ExplanationLoss):
         """Add the three parts."""
         explanation, annotation = inputs.explanation, inputs.annotation
         positive = annotation.clamp(min=0)
-        imputed = self.imputer(positive, inputs.full_annotation.clamp(min=0), inputs.image)
+        at_image_size, sees_image = self.imputer.at_image_size, self.imputer.sees_image
+        full = inputs.full_annotation.clamp(min=0) if at_image_size else positive
+        imputed = self.imputer(positive, full, inputs.image if sees_image else None)
         target = imputed.detach() if self.stop_gradient else imputed
 
         alpha = self.alpha(explanation, annotation)

@@ -44,8 +44,8 @@ from lookright.metrics.task_summary import (
 )
 
 __all__ = [
-    "FIGURES",
     "DECISIVE",
+    "FIGURES",
     "Cell",
     "Figure",
     "PerImage",

@@ -239,8 +239,8 @@ def localization(
         raise ValueError(f"figures: no {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
     together = _TOGETHER if raw.device.type == "cpu" else max(1, len(raw))
     parts = [
-        _figures(part, marks, threshold, figures)
-        for part, marks in zip(raw.split(together), annotation.split(together), strict=True)
+        _figures(raw[i : i + together], annotation[i : i + together], threshold, figures)
+        for i in range(0, max(1, len(raw)), together)
     ]
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return {name: where_defined(annotated, values) for name, values in joined.items()}

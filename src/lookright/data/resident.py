@@ -1,0 +1,148 @@
+"""A data set without its pixels: labels and annotations in memory, gathered by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lookright.data.dataset import ExplanationDataset
+from lookright.resize import ResizeRule, resize_annotation
+from lookright.types import Batch, Rows
+
+_TOGETHER = 64
+"""How many annotations are resized at a time."""
+
+
+class ResidentDataset:
+    """Batches of a data set for a network that starts from features: no photo is opened, nothing is collated.
+
+    A batch's image is NaN, so that nothing can look at it unnoticed; `Batch.pixels` loads the images for
+    whoever needs them after all. Annotations are kept as int8 at the size of the image, and once per grid
+    that losses asked for (`Batch.resized`). All else is as `collate` gives it.
+
+    Args:
+        dataset: the images
+        device: where the batches are
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from lookright.data import Item
+        >>> dataset = ExplanationDataset(
+        ...     [Item("a.png", Path("a.png"), 1, "train")], image_size=4, mean=[0.5] * 3, std=[0.5] * 3
+        ... )
+        >>> batch = ResidentDataset(dataset).batch([0])
+        >>> batch.id, batch.label, batch.image.shape, bool(batch.image.isnan().all())
+        (('a.png',), tensor([1]), torch.Size([1, 3, 4, 4]), True)
+    """
+
+    def __init__(self, dataset: ExplanationDataset, device: torch.device | str = "cpu") -> None:
+        self.dataset = dataset
+        self.device = torch.device(device)
+        side = dataset.image_size
+        self._ids = [item.id for item in dataset.items]
+        self._nan = torch.full((1, 1, 1, 1), torch.nan, device=device)
+        self._annotated = torch.tensor(dataset.annotated, dtype=torch.bool, device=device)
+        several = dataset.num_classes is not None
+        labels = []
+        self._marks: list[list[tuple[int, int]]] = []
+        """of each image: class of each annotation, and its row in the table"""
+        table = [torch.zeros(1, side, side, dtype=torch.int8)]
+        for index, item in enumerate(dataset.items):
+            label = _label(dataset, index)
+            labels.append(label)
+            if not item.annotated:
+                self._marks.append([(int(label.argmax()) if several else item.label, 0)])
+                continue
+            marks = dataset.marks(index)
+            if not several:
+                marks = marks[:1]
+            self._marks.append([(of, len(table) + i) for i, (of, _) in enumerate(marks)])
+            table += [annotation for _, annotation in marks]
+        self._label = torch.stack(labels).to(device)
+        dtype = torch.float32 if any(each.is_floating_point() for each in table) else torch.int8
+        self._annotation = torch.stack([each.to(dtype) for each in table]).to(device)
+        self._on_grid: dict[tuple[tuple[int, int], ResizeRule], Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @staticmethod
+    def nbytes(dataset: ExplanationDataset) -> int:
+        """Roughly what the annotations of a data set take."""
+        rows = sum(max(1, len(item.marks_by_class)) for item in dataset.items if item.annotated)
+        return rows * dataset.image_size**2
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Give the images of these indices, mirrored as in this epoch.
+
+        Args:
+            indices: of the images
+        """
+        dataset, side = self.dataset, self.dataset.image_size
+        mirrored = tuple(dataset.is_mirrored(index) for index in indices)
+        marks = [(i, of, row) for i, index in enumerate(indices) for of, row in self._marks[index]]
+        rows = self._tensor([row for _, _, row in marks])
+        flipped = [number for number, (i, _, row) in enumerate(marks) if mirrored[i] and row]
+        annotation = self._annotation.index_select(0, rows)
+        if flipped:
+            where = self._tensor(flipped)
+            annotation.index_copy_(0, where, annotation.index_select(0, where).flip(-1))
+        images = self._tensor(list(indices))
+        annotated = self._annotated.index_select(0, images)
+        of_rows = None
+        if dataset.num_classes is not None:
+            of_rows = Rows(self._tensor([i for i, _, _ in marks]), self._tensor([of for _, of, _ in marks]))
+            annotated = annotated.index_select(0, of_rows.image)
+        keys = self._tensor([2 * row + mirrored[i] for i, _, row in marks])
+        return Batch(
+            image=self._nan.expand(len(indices), 3, side, side),
+            label=self._label.index_select(0, images),
+            annotation=annotation,
+            annotated=annotated,
+            id=tuple(self._ids[index] for index in indices),
+            mirrored=mirrored,
+            rows=of_rows,
+            pixels=partial(self._pixels, tuple(indices), mirrored),
+            resized=partial(self._resized, keys),
+        )
+
+    def _tensor(self, numbers: list[int]) -> Tensor:
+        return torch.tensor(numbers, dtype=torch.int64, device=self.device)
+
+    def _pixels(self, indices: Sequence[int], mirrored: Sequence[bool]) -> Tensor:
+        samples = [self.dataset.sample(i, mirrored=m) for i, m in zip(indices, mirrored, strict=True)]
+        return torch.stack([sample.image for sample in samples]).to(self.device)
+
+    def _resized(self, keys: Tensor, size: tuple[int, int], rule: ResizeRule) -> Tensor:
+        """Annotations on a grid, (R, 1, h, w): all of them are brought to it when it is first asked for.
+
+        Args:
+            keys: (R,), twice the row of the table, one more where it is mirrored
+            size: of the grid
+            rule: how cells get their marks
+        """
+        if (size, rule) not in self._on_grid:
+            parts = []
+            for start in range(0, len(self._annotation), _TOGETHER):
+                part = self._annotation[start : start + _TOGETHER]
+                sides = torch.stack([part, part.flip(-1)], dim=1).flatten(0, 1).float()
+                parts.append(resize_annotation(sides, size, rule))
+            self._on_grid[size, rule] = torch.cat(parts)
+        return self._on_grid[size, rule].index_select(0, keys)
+
+
+def _label(dataset: ExplanationDataset, index: int) -> Tensor:
+    """The label of one image, as `collate` stacks it."""
+    item = dataset.items[index]
+    if dataset.num_classes is not None:
+        labels = torch.zeros(dataset.num_classes)
+        labels[list(item.labels)] = 1
+        return labels
+    if item.value is not None:
+        return torch.tensor(item.value, dtype=torch.float32)
+    return torch.tensor(item.label, dtype=torch.int64)
