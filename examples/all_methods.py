@@ -178,11 +178,13 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="also write the table as Markdown")
     parser.add_argument("--methods", nargs="+", help="these alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--score", default="auto", help="what of the class is explained: as lookright train")
     options = parser.parse_args()
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore", UserWarning)
     config, methods = digits(options.out) if options.data == "digits" else photos(Path(options.data))
+    config = replace(config, score=options.score)
     splits = ["test", DECOY_SPLIT] if options.data == "digits" else ["test"]
     rows: dict[str, list[Case]] = {}
     for case in cases(config, options.methods or methods, options.seeds, options.out):
