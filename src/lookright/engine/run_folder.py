@@ -69,18 +69,26 @@ class RunFolder:
             if stored.data is None or _comparable(stored) != _comparable(config):
                 raise ConfigError(self._difference(stored, config))
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            what = "holds a run already" if self.config_file.exists() else "exists and is not empty"
-            raise ConfigError(
-                f"out: {self.path} {what}; choose another folder, or continue a run with "
-                f"{self.resume_command}"
-            )
+        self.check_free()
         # Absolute paths, so that the run can be resumed and evaluated from any folder.
         places = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
         options = to_options(config) | {option_name(name): str(path) for name, path in places.items()}
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         with replacing(self.config_file) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def check_free(self) -> None:
+        """Refuse a folder in which there is something already.
+
+        Raises:
+            ConfigError: it is in use.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            what = "holds a run already" if self.config_file.exists() else "exists and is not empty"
+            raise ConfigError(
+                f"out: {self.path} {what}; choose another folder, or continue a run with "
+                f"{self.resume_command}"
+            )
 
     def _difference(self, stored: TrainConfig, given: TrainConfig) -> str:
         old, new = _comparable(stored), _comparable(given)

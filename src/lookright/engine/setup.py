@@ -67,17 +67,7 @@ def set_up(config: TrainConfig) -> Setup:
         annotated_per_class=config.annotated_per_class,
         train_per_class=config.train_per_class,
     )
-    torch.manual_seed(config.seed)
-    classifier = create(
-        config.backbone,
-        num_classes=count_outputs(annotation_set),
-        weights="none" if config.start else config.weights,
-        image_size=config.image_size,
-    )
-    output = Output.of(annotation_set)
-    if config.start:
-        output = start_from(classifier, config.start, annotation_set)
-        classifier = replace(classifier, weights=f"{config.start}: all, head included")
+    classifier, output = make_classifier(config, annotation_set)
     explainer = make_explainer(
         config.explainer,
         classifier.network,
@@ -122,6 +112,29 @@ def set_up(config: TrainConfig) -> Setup:
         counterexamples,
         output,
     )
+
+
+def make_classifier(config: TrainConfig, annotation_set: AnnotationSet) -> tuple[Classifier, Output]:
+    """Make the network of a run, its weights drawn by the seed; and say what its outputs mean.
+
+    Args:
+        config: the options
+        annotation_set: the data
+
+    Raises:
+        ConfigError, CheckpointError: a network that there is not, or weights that do not fit it.
+    """
+    torch.manual_seed(config.seed)
+    classifier = create(
+        config.backbone,
+        num_classes=count_outputs(annotation_set),
+        weights="none" if config.start else config.weights,
+        image_size=config.image_size,
+    )
+    if not config.start:
+        return classifier, Output.of(annotation_set)
+    output = start_from(classifier, config.start, annotation_set)
+    return replace(classifier, weights=f"{config.start}: all, head included"), output
 
 
 def make_counterexamples(config: TrainConfig) -> Counterexamples | None:

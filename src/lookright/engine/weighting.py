@@ -50,6 +50,11 @@ class GradientRatio:
         """Whether a balanced term waits for its scale."""
         return bool(self.balanced) and int(self.objective.steps_measured) < self.steps
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the ratios of the next step count: on the very first ones every map is nearly zero."""
+        return int(self.objective.steps_measured) >= self.steps // 2
+
     def measure(self, result: ObjectiveResult, network: nn.Module) -> None:
         """Take one step into account. Keeps the graph, leaves `.grad` alone.
 
@@ -57,13 +62,26 @@ class GradientRatio:
             result: of the objective, in the graph
             network: whose trained weights count
         """
-        objective, done = self.objective, int(self.objective.steps_measured)
         weights = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
-        if done >= self.steps // 2:
+        ratios = []
+        if self.is_due:
             prediction = _gradients(result.prediction_loss, weights)
-            for i in self.balanced:
-                ratio = _ratio(prediction, _gradients(result.parts[i], weights), result.parts[i])
-                objective.ratios[i, done % objective.ratios.shape[1]] = ratio
+            ratios = [
+                ratio_of_norms(prediction, _gradients(result.parts[i], weights), result.parts[i])
+                for i in self.balanced
+            ]
+        self.take(ratios)
+
+    def take(self, ratios: Sequence[float]) -> None:
+        """Note the ratios of one step; after the last one, set the scale.
+
+        Args:
+            ratios: one for each balanced term, of `ratio_of_norms`; none where they are not due
+        """
+        objective, done = self.objective, int(self.objective.steps_measured)
+        if ratios:
+            noted = torch.tensor(ratios, dtype=objective.ratios.dtype, device=objective.ratios.device)
+            objective.ratios[self.balanced, done % objective.ratios.shape[1]] = noted
         if done + 1 < self.steps:
             objective.steps_measured += 1
             return
@@ -79,7 +97,9 @@ def _median(ratios: Tensor) -> float | None:
     return float(measured.median()) if len(measured) else None
 
 
-def _ratio(prediction: Sequence[Tensor | None], explanation: Sequence[Tensor | None], part: Tensor) -> float:
+def ratio_of_norms(
+    prediction: Sequence[Tensor | None], explanation: Sequence[Tensor | None], part: Tensor
+) -> float:
     """|prediction| / |explanation| over the weights that both reach.
 
     `NOT_MEASURED` where the explanation loss is zero: it says nothing then. 0 where it reaches nothing that
