@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookright.bench.results import Figure, Target, describe_machine, format_table, write_results
-from lookright.bench.suite import QUICK, Settings
+from lookright.bench.settings import QUICK, Settings
 from lookright.errors import DataError
 
 AT_MOST = Target(1.05, at_most=True)
@@ -39,8 +39,8 @@ def test_the_table_marks_what_missed() -> None:
 
 
 def test_the_table_says_batch_machine_and_trial() -> None:
-    table = format_table(FIGURES, MACHINE, asdict(Settings(batch_size=12)))
-    assert table.startswith("Batches of 12 images of 224 x 224 pixels.")
+    table = format_table(FIGURES, MACHINE, asdict(Settings(batch_sizes=(12, 24))))
+    assert table.startswith("Batches of 12 or 24 images of 224 x 224 pixels, training in 32 bit.")
     assert f"on {MACHINE['cpu']}, {MACHINE['cores']} core(s), device cpu" in table
     assert "trial" not in table
     assert "its figures say nothing" in format_table(FIGURES, MACHINE, asdict(QUICK))

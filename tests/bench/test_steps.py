@@ -8,8 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookright.bench.steps import (
+    LOSSES,
     Subject,
     Variant,
+    captum_loss,
     make_step,
     make_subject,
     plain_loss,
@@ -81,6 +83,28 @@ def test_plain_is_cross_entropy(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("backbone", ["small_cnn", "resnet18"])
+def test_captum_gives_our_loss_and_its_gradients(backbone: str) -> None:
+    subject = make_subject(backbone, batch_size=BATCH, image_size=64, device=CPU)
+    subject.network.eval()
+    ours, captum = supervised_loss(subject), captum_loss(subject)
+    torch.testing.assert_close(captum, ours, atol=1e-5, rtol=0)
+    # float32 in two orders of summation; second-order parts are small differences of large terms
+    torch.testing.assert_close(gradients(subject, captum), gradients(subject, ours), atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("variant", Variant)
+def test_half_precision_is_near_single(variant: Variant) -> None:
+    single, half = (
+        make_subject("small_cnn", batch_size=BATCH, image_size=32, device=CPU, precision=precision)
+        for precision in ("32", "bf16")
+    )
+    loss = LOSSES[variant](half)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, LOSSES[variant](single), atol=0.05, rtol=0.05)
+    assert not torch.equal(loss, LOSSES[variant](single)), "nothing ran in half precision"
+
+
+@pytest.mark.parametrize("backbone", ["small_cnn", "resnet18", "vit_tiny_patch16_224"])
 def test_published_is_our_first_order_loss_in_another_structure(backbone: str) -> None:
     subject = make_subject(backbone, batch_size=BATCH, image_size=64, device=CPU)
     subject.network.eval()  # in training each image alone has other BatchNorm statistics: a flaw of that code
@@ -97,6 +121,8 @@ def test_published_is_our_first_order_loss_in_another_structure(backbone: str) -
     [
         (plain_loss, BATCH, BATCH),
         (supervised_loss, BATCH, BATCH),
+        # once more forward, and backward from the loss through this second graph
+        (captum_loss, 2 * BATCH, 2 * BATCH),
         # once more forward; backward for the score, and from the loss through this second graph
         (published_loss, 2 * BATCH, 3 * BATCH),
     ],

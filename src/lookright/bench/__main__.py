@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+
 from lookright.bench.results import describe_machine, write_results
-from lookright.bench.suite import QUICK, Settings, measure
+from lookright.bench.settings import ON_GPU, QUICK, Settings
+from lookright.bench.suite import SECTIONS, measure
 from lookright.engine.evaluate import pick_device
 from lookright.errors import ConfigError, DataError, LookrightError
 from lookright.models.factory import is_backbone, unknown_backbone
@@ -38,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    settings = _settings(options)
     device = pick_device(options.device)
+    settings = _settings(options, device)
     out: Path = options.out
     try:  # now, not after ten minutes
         out.mkdir(parents=True, exist_ok=True)
@@ -48,27 +51,37 @@ def _run(options: argparse.Namespace) -> None:
         raise DataError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     machine = describe_machine(device)
     figures = []
-    for figure in measure(settings, device):
+    for figure in measure(settings, device, options.only or ()):
         figures.append(figure)
         sys.stderr.write(f"{figure.what}, {figure.of}: {figure.text}\n")
     sys.stdout.write(write_results(out, figures, machine, asdict(settings)))
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    settings = QUICK if options.quick else Settings()
-    given = {name: getattr(options, name) for name in ("batch_size", "rounds")}
-    for name, value in given.items():
-        if value is not None and value < 1:
+def _settings(options: argparse.Namespace, device: torch.device) -> Settings:
+    settings = QUICK if options.quick else ON_GPU if device.type == "cuda" else Settings()
+    counts = [("batch_size", size) for size in options.batch_size or ()]
+    if options.rounds is not None:
+        counts.append(("rounds", options.rounds))
+    for name, value in counts:
+        if value < 1:
             raise ConfigError(f"{name}: got {value}, need 1 or more")
     for backbone in options.backbones or ():
         if not is_backbone(backbone):
             raise unknown_backbone(backbone)
     if options.backbones:
-        given["backbones"] = tuple(options.backbones)
+        settings = replace(settings, backbones=tuple(options.backbones))
+    if options.batch_size:
+        settings = replace(settings, batch_sizes=tuple(options.batch_size))
+    if options.precision:
+        settings = replace(settings, precision=options.precision)
     if options.rounds:
-        given["published_rounds"] = min(options.rounds, settings.published_rounds)
-        given["memory_rounds"] = min(options.rounds, settings.memory_rounds)
-    return replace(settings, **{name: value for name, value in given.items() if value is not None})
+        settings = replace(
+            settings,
+            rounds=options.rounds,
+            few_rounds=min(options.rounds, settings.few_rounds),
+            memory_rounds=min(options.rounds, settings.memory_rounds),
+        )
+    return settings
 
 
 def _parser() -> Parser:
@@ -76,15 +89,34 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m lookright.bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("bench"), help="folder to write (default: bench)")
     parser.add_argument(
-        "--backbones", nargs="+", metavar="NAME", help=f"default: {' '.join(usual.backbones)}"
+        "--backbones",
+        nargs="+",
+        metavar="NAME",
+        help=f"default: {_words(usual.backbones)}; on a GPU {_words(ON_GPU.backbones)}",
     )
-    parser.add_argument("--batch-size", type=int, help=f"images per step (default: {usual.batch_size})")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=SECTIONS, help=f"sections: {', '.join(SECTIONS)}"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help=f"images per step (default: {_words(usual.batch_sizes)}; on a GPU {_words(ON_GPU.batch_sizes)})",
+    )
+    parser.add_argument(
+        "--precision", choices=("32", "bf16"), help="of training (default: 32; on a GPU bf16)"
+    )
     parser.add_argument("--rounds", type=int, help=f"measurements of each (default: {usual.rounds})")
     parser.add_argument("--quick", action="store_true", help="see that it runs: a small network, one round")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: auto"
     )
     return parser
+
+
+def _words(values: Iterable[object]) -> str:
+    return " ".join(str(value) for value in values)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lookright.bench.steps import Variant, make_step, make_subject
+from lookright.bench.steps import StepPrecision, Variant, make_step, make_subject
 from lookright.errors import LookrightError
 
 # Without these, glibc keeps freed memory for later, how much depending on what ran before: what counts as
@@ -26,7 +26,13 @@ def can_measure(device: torch.device) -> bool:
 
 
 def peak_bytes(
-    variant: Variant, backbone: str, *, batch_size: int, image_size: int, device: torch.device
+    variant: Variant,
+    backbone: str,
+    *,
+    batch_size: int,
+    image_size: int,
+    device: torch.device,
+    precision: StepPrecision = "32",
 ) -> float:
     """Measure how much memory a step takes at its peak beyond what is there between steps.
 
@@ -39,6 +45,7 @@ def peak_bytes(
         batch_size: images
         image_size: H and W
         device: where to run; see `can_measure`
+        precision: of the network
 
     Returns:
         bytes
@@ -46,7 +53,7 @@ def peak_bytes(
     Raises:
         LookrightError: the measuring process failed (out of memory, say).
     """
-    arguments = [variant.value, backbone, str(batch_size), str(image_size), str(device)]
+    arguments = [variant.value, backbone, str(batch_size), str(image_size), str(device), precision]
     done = subprocess.run(
         [sys.executable, "-m", __name__, *arguments],
         capture_output=True,
@@ -81,10 +88,16 @@ def peak_of(call: Callable[[], object], device: torch.device) -> int:
     return _status("VmHWM") - before
 
 
-def _main(variant: str, backbone: str, batch_size: str, image_size: str, device: str) -> None:
+def _main(variant: str, backbone: str, batch_size: str, image_size: str, device: str, precision: str) -> None:
     """Measure, and write the bytes to standard output: the other end of `peak_bytes`."""
     where = torch.device(device)
-    subject = make_subject(backbone, batch_size=int(batch_size), image_size=int(image_size), device=where)
+    subject = make_subject(
+        backbone,
+        batch_size=int(batch_size),
+        image_size=int(image_size),
+        device=where,
+        precision="bf16" if precision == "bf16" else "32",
+    )
     step = make_step(subject, Variant(variant))
     step()  # the optimizer's state and the libraries' own buffers are there afterwards
     sys.stdout.write(f"{peak_of(step, where)}\n")

@@ -54,6 +54,8 @@ class Figure:
     over: tuple[str, str] | None = None
     """numerator and denominator, if the figure is a ratio of two of the measurements"""
     target: Target | None = None
+    otherwise: str = "not measured here"
+    """what the table says where there are no measurements"""
 
     @property
     def spread(self) -> Spread | None:
@@ -88,7 +90,7 @@ class Figure:
             '0.2 s (0.15 to 0.25)'
         """
         if self.spread is None:
-            return "not measured here"
+            return self.otherwise
         low, median, high = (_significant(value) for value in self.spread)
         unit = f" {self.unit}" if self.over is None else ""
         return f"{median}{unit} ({low} to {high})"
@@ -111,6 +113,7 @@ class Figure:
             "of": self.of,
             "figure": None if self.spread is None else self.spread._asdict(),
             "target": None if self.target is None else str(self.target),
+            "otherwise": self.otherwise if self.spread is None else None,
             "met": None if self.spread is None or self.target is None else self.verdict == "met",
             "over": self.over,
             "unit": self.unit,
@@ -140,9 +143,10 @@ def format_table(
     """Lay the figures out in Markdown, with the machine below."""
     trial = "**A trial (--quick): its figures say nothing.** " if settings["trial"] else ""
     side = settings["image_size"]
+    sizes = " or ".join(str(size) for size in settings["batch_sizes"])
     lines = [
-        f"{trial}Batches of {settings['batch_size']} images of {side} x {side} pixels. "
-        "Medians over the rounds, quartiles in brackets.",
+        f"{trial}Batches of {sizes} images of {side} x {side} pixels, training in {settings['precision']}"
+        f"{' bit' if settings['precision'] == '32' else ''}. Medians over the rounds, quartiles in brackets.",
         "",
         "| comparison | of | figure | rounds | medians behind it | target | |",
         "|---|---|---|---|---|---|---|",

@@ -1,10 +1,11 @@
-"""Training steps to compare: plain, supervised in one pass, and as the published code is built."""
+"""Training steps to compare: plain, supervised in one pass, by captum, and as the published code is built."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from lookright.models import create, find_target_layer
 from lookright.normalize import normalize
 from lookright.types import Batch, Explained
 
+StepPrecision = Literal["32", "bf16"]
+"""fp16 is not measured: it scales its losses, which is work of its own"""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -28,12 +32,26 @@ class Subject:
     network: nn.Module
     explainer: GradCAM
     supervised: SupervisedModel
-    """the two with the objective, as `lookright train --method res-g` puts them together"""
+    """the two with the objective, as `lookright train --method METHOD` puts them together"""
     optimizer: torch.optim.Optimizer
     batch: Batch
+    precision: StepPrecision = "32"
+
+    def autocast(self) -> torch.autocast:
+        """Run networks in the precision of the subject, as Fabric does around a model's forward."""
+        device = self.batch.image.device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def make_subject(backbone: str, *, batch_size: int, image_size: int, device: torch.device) -> Subject:
+def make_subject(
+    backbone: str,
+    *,
+    batch_size: int,
+    image_size: int,
+    device: torch.device,
+    precision: StepPrecision = "32",
+    method: str = "res-g",
+) -> Subject:
     """Make a network with random weights and a random batch; the time of a step depends on neither.
 
     A quarter of each image is marked positive, a quarter negative.
@@ -43,6 +61,8 @@ def make_subject(backbone: str, *, batch_size: int, image_size: int, device: tor
         batch_size: images in the batch
         image_size: H and W
         device: where the network and the batch go
+        precision: of the network
+        method: how its explanations are supervised
 
     Raises:
         ConfigError: the backbone does not exist, or cannot take images of that size.
@@ -55,7 +75,7 @@ def make_subject(backbone: str, *, batch_size: int, image_size: int, device: tor
     torch.manual_seed(0)
     network = create(backbone, num_classes=2, image_size=image_size).network.to(device).train()
     layer = find_target_layer(network, image_size=image_size)
-    objective = build_objective(TrainConfig(method="res-g", weighting="fixed"), layer.stride).to(device)
+    objective = build_objective(TrainConfig(method=method, weighting="fixed"), layer.stride).to(device)
     explainer = GradCAM(network, layer.name, image_size=image_size)
     annotation = torch.zeros(batch_size, 1, image_size, image_size)
     annotation[..., : image_size // 2, : image_size // 2] = 1
@@ -70,18 +90,36 @@ def make_subject(backbone: str, *, batch_size: int, image_size: int, device: tor
     # The variants share the network: so small a step leaves it as it was to the others.
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-6)
     supervised = SupervisedModel(network, explainer, objective)
-    return Subject(network, explainer, supervised, optimizer, batch)
+    return Subject(network, explainer, supervised, optimizer, batch, precision)
 
 
 def plain_loss(subject: Subject) -> Tensor:
     """Cross-entropy alone, with nothing of lookright in it."""
-    return F.cross_entropy(subject.network(subject.batch.image), subject.batch.label)
+    with subject.autocast():
+        logits = subject.network(subject.batch.image)
+    return F.cross_entropy(logits.float(), subject.batch.label)
 
 
 def supervised_loss(subject: Subject) -> Tensor:
-    """RES-G in one forward pass, second order on."""
-    total: Tensor = subject.supervised(subject.batch).total
+    """The objective in one forward pass, second order on."""
+    with subject.autocast():
+        total: Tensor = subject.supervised(subject.batch).total
     return total
+
+
+def captum_loss(subject: Subject) -> Tensor:
+    """RES-G on the maps of captum: its `LayerGradCam` with `create_graph`, second order on.
+
+    Captum gives maps and keeps the logits to itself, so they take a forward pass of their own.
+    """
+    from captum.attr import LayerGradCam
+
+    batch = subject.batch
+    with subject.autocast():
+        logits = subject.network(batch.image)
+        maps = LayerGradCam(subject.network, subject.explainer.layer.module)
+        raw = maps.attribute(batch.image, batch.label, grad_kwargs={"create_graph": True})
+    return _objective_on(subject, logits, raw)
 
 
 def published_loss(subject: Subject) -> Tensor:
@@ -92,12 +130,17 @@ def published_loss(subject: Subject) -> Tensor:
     the channel weights held fixed, stays in the graph. The loss's own backward pass then goes through the
     batch's graph and every image's.
     """
-    batch, objective = subject.batch, subject.supervised.objective
-    logits = subject.network(batch.image)
-    raw = torch.cat([_map_of_one(subject, i) for i in range(len(batch.label))])
+    with subject.autocast():
+        logits = subject.network(subject.batch.image)
+        raw = torch.cat([_map_of_one(subject, i) for i in range(len(subject.batch.label))])
     subject.optimizer.zero_grad()
-    explanations = {request: normalize(raw, request.normalization) for request in objective.requests}
-    total: Tensor = objective(batch, Explained(logits, explanations)).total
+    return _objective_on(subject, logits, raw)
+
+
+def _objective_on(subject: Subject, logits: Tensor, raw: Tensor) -> Tensor:
+    objective = subject.supervised.objective
+    explanations = {request: normalize(raw.float(), request.normalization) for request in objective.requests}
+    total: Tensor = objective(subject.batch, Explained(logits.float(), explanations)).total
     return total
 
 
@@ -106,12 +149,12 @@ def _map_of_one(subject: Subject, i: int) -> Tensor:
     layer = explainer.layer
     with capture({layer.name: layer.module}) as captured:
         logits: Tensor = subject.network(subject.batch.image[i : i + 1])
-    activation = captured[layer.name]
-    activation.retain_grad()
+    found = captured[layer.name]
+    found.retain_grad()
     torch.autograd.backward(logits[0, subject.batch.label[i]], retain_graph=True)
-    gradient = activation.grad
-    if gradient is None:
+    if found.grad is None:
         raise ValueError(f"subject: the logits do not depend on '{layer.name}'")
+    activation, gradient = layer.to_map(found), layer.to_map(found.grad)
     weight = explainer.weight(activation.detach(), gradient)
     return (weight * activation).sum(dim=1, keepdim=True)
 
@@ -121,12 +164,14 @@ class Variant(enum.Enum):
 
     PLAIN = "plain"
     SUPERVISED = "supervised"
+    CAPTUM = "captum"
     PUBLISHED = "published"
 
 
 LOSSES: dict[Variant, Callable[[Subject], Tensor]] = {
     Variant.PLAIN: plain_loss,
     Variant.SUPERVISED: supervised_loss,
+    Variant.CAPTUM: captum_loss,
     Variant.PUBLISHED: published_loss,
 }
 

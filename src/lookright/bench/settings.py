@@ -1,0 +1,76 @@
+"""What the benchmark measures, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lookright.bench.steps import StepPrecision
+
+MILLION = 10**6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure, and how often. Those of a session on a CPU."""
+
+    backbones: tuple[str, ...] = ("resnet18", "resnet50", "tf_efficientnet_lite0")
+    batch_sizes: tuple[int, ...] = (16,)
+    """of the steps; other measurements take the first"""
+    precision: StepPrecision = "32"
+    """of training; maps and evaluation are float32"""
+    image_size: int = 224
+    rounds: int = 7
+    few_rounds: int = 3
+    """of what takes long: steps that cost several plain ones, and whole training runs"""
+    memory_rounds: int = 2
+    """fewer still, since memory hardly varies"""
+    images: int = 32
+    """of evaluation and of data loading"""
+    map_images: int = 64
+    input_gradient_methods: tuple[str, ...] = ("rrr", "gals-match", "harmonization")
+    correction_backbone: str = "tf_efficientnet_lite0"
+    correction_images: int = 100
+    correction_batch_size: int = 20
+    correction_epochs: int = 100
+    whole_epochs: int = 3
+    """of the whole network, to compare an epoch with; the first one does not count"""
+    product_size: int = 2048
+    """of the matrices whose product gives the machine's rate"""
+    cells: tuple[int, ...] = (10**2, 10**3, 10**4, 10**5, MILLION)
+    loop_cells: tuple[int, ...] = (10**2, 10**3)
+    """for which the loop over candidates ends within patience"""
+    trial: bool = False
+    """whether the figures say nothing"""
+
+
+QUICK = Settings(
+    backbones=("small_cnn",),
+    batch_sizes=(4,),
+    image_size=32,
+    rounds=1,
+    few_rounds=1,
+    memory_rounds=1,
+    images=8,
+    map_images=8,
+    input_gradient_methods=("rrr",),
+    correction_backbone="small_cnn",
+    correction_images=8,
+    correction_batch_size=4,
+    correction_epochs=2,
+    whole_epochs=2,
+    product_size=64,
+    cells=(10**2, 10**3),
+    loop_cells=(10**2,),
+    trial=True,
+)
+"""To see that everything runs."""
+
+ON_GPU = Settings(
+    backbones=("resnet50", "vit_small_patch16_224"),
+    batch_sizes=(64, 256, 512),
+    precision="bf16",
+    images=512,
+    map_images=1024,
+    product_size=8192,
+)
+"""Where the device is a GPU and nothing else is asked for."""
