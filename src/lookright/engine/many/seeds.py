@@ -1,0 +1,125 @@
+"""What the runs of one seed share: data in its order, and the head as the seed draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lookright.config import TrainConfig
+from lookright.data import AnnotatedBatchSampler, ExplanationDataset, ResidentDataset, choose_subsets
+from lookright.engine.many.choose import without_method
+from lookright.engine.many.heads import Head, find_head
+from lookright.engine.setup import Setup, make_classifier, make_dataset, read_data, set_up
+from lookright.models import Classifier
+from lookright.types import Batch, Task
+
+
+class ApartError(Exception):
+    """Runs that cannot learn together; says why."""
+
+
+@dataclass(frozen=True)
+class SeedPart:
+    """What the runs of one seed share."""
+
+    seed: int
+    setup: Setup
+    """of plain training"""
+    resident: ResidentDataset
+    sampler: AnnotatedBatchSampler
+    weight: Tensor
+    """(K, C), as the head starts"""
+    bias: Tensor
+    """(K,)"""
+    random_state: Tensor
+    """of torch after the network was made: what a learned imputer is drawn with"""
+
+    def batch(self, indices: Sequence[int], epoch: int) -> Batch:
+        """Give the images of these indices, mirrored as this seed has them in this epoch."""
+        dataset = self.resident.dataset  # other seeds may have the same one
+        dataset.seed = self.seed
+        dataset.set_epoch(epoch)
+        return self.resident.batch(indices)
+
+
+def seed_parts(configs: Sequence[TrainConfig], device: torch.device) -> tuple[list[SeedPart], dict[int, str]]:
+    """Make what the runs of each seed share; by seed, why one does not fit the first."""
+    plain = {config.seed: without_method(config) for config in configs}
+    first, *others = plain.values()
+    setup = set_up(first)
+    random_state = torch.get_rng_state()
+    if setup.output.task is Task.MULTI_LABEL:
+        raise ApartError("images with several labels")
+    residents: dict[object, ResidentDataset] = {}
+
+    def part(config: TrainConfig, setup: Setup, head: Head, random_state: Tensor) -> SeedPart:
+        items = setup.train.items
+        if items not in residents:
+            residents[items] = make_resident(setup.train, device)
+        annotated = setup.train.annotated
+        sampler = AnnotatedBatchSampler(annotated, config.batch_size, seed=config.seed)
+        weight = head.weight.detach().flatten(1).clone().to(device)
+        bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().clone().to(device)
+        return SeedPart(config.seed, setup, residents[items], sampler, weight, bias, random_state)
+
+    parts = [part(first, setup, head_of(setup.classifier), random_state)]
+    apart = {}
+    data = read_data(first) if others else setup.annotation_set
+    for config in others:
+        annotation_set = choose_subsets(
+            data,
+            seed=config.seed,
+            annotated_per_class=config.annotated_per_class,
+            train_per_class=config.train_per_class,
+        )
+        classifier, output = make_classifier(config, annotation_set)
+        random_state = torch.get_rng_state()
+        if not _same_frozen(classifier, setup):
+            apart[config.seed] = "its frozen weights are not those of the first seed"
+            continue
+        training = annotation_set.split("train")
+        training = replace(training, items=output.standardized(training.items))
+        train = make_dataset(training, setup.classifier, config, augment=True)
+        if len(train) != len(setup.train):
+            apart[config.seed] = "another number of training images than the first seed"
+            continue
+        own = replace(setup, annotation_set=annotation_set, train=train, output=output)
+        trained = dict(classifier.network.named_parameters())
+        name = head_of(setup.classifier).name
+        head = Head(trained[f"{name}.weight"], trained.get(f"{name}.bias"), name)
+        parts.append(part(config, own, head, random_state))
+    setup.classifier.network.to(device)
+    return parts, apart
+
+
+def head_of(classifier: Classifier) -> Head:
+    """Find the linear layer that learns.
+
+    Raises:
+        ApartError: something else learns.
+    """
+    head = find_head(classifier.network)
+    if head is None:
+        raise ApartError("what learns is not one linear layer")
+    return head
+
+
+def _same_frozen(classifier: Classifier, setup: Setup) -> bool:
+    ours = setup.classifier.network.state_dict()
+    theirs = classifier.network.state_dict()
+    learning = set(setup.scope.trained)
+    return all(torch.equal(ours[name], theirs[name]) for name in ours if name not in learning)
+
+
+def make_resident(dataset: ExplanationDataset, device: torch.device) -> ResidentDataset:
+    """Bring labels and annotations into memory.
+
+    Raises:
+        ApartError: there is no room for them.
+    """
+    if ResidentDataset.nbytes(dataset) > dataset.cache_bytes:
+        raise ApartError("their annotations do not fit into memory")
+    return ResidentDataset(dataset, device)

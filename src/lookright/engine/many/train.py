@@ -1,0 +1,112 @@
+"""Training many runs: those that can learn together do, all others one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from lookright.config import TrainConfig
+from lookright.engine.features import FeatureStore
+from lookright.engine.many.choose import choose
+from lookright.engine.many.loop import Loop
+from lookright.engine.many.prepare import Group, prepare
+from lookright.engine.many.record import Place, Record
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.trainer import train
+from lookright.errors import ConfigError, LookrightError
+
+log = logging.getLogger("lookright")
+
+
+def train_many(
+    configs: Sequence[TrainConfig], command: str = "", *, store: FeatureStore | None = None
+) -> list[RunFolder]:
+    """Train runs that a comparison asks for, as `train` would each of them, in much less time.
+
+    Runs learn together that train a linear head (`--train head`) behind global average pooling on the same
+    frozen features, and differ in their seed, in their method and its options alone. Their heads are applied
+    by one product of matrices a step, explanations come from it in closed form (Grad-CAM, HiResCAM, CAM), the
+    losses of all seeds of a method are computed at once, and one backward pass serves all runs. What comes
+    out are the folders that `train` writes, equal up to rounding; `seconds` in their logs is each run's
+    share. That the closed form holds is tried out on the first batch. Runs that cannot learn together are
+    trained one after the other; the log says which, and why.
+
+    Args:
+        configs: options of each run, each with a folder `out` of its own
+        command: the command line, to be written into the runs
+        store: features that runs share, by default those on disk that the options name
+
+    Returns:
+        the run folders, in the order of `configs`
+
+    Raises:
+        ConfigError, DataError, CheckpointError: see their messages; nothing is trained then.
+        NonFiniteError: runs whose loss or weights became NaN; all others are finished.
+    """
+    configs = list(configs)
+    _check_folders(configs)
+    store = _store_of(configs) if store is None else store
+    choice = choose(configs)
+    alone = dict(choice.alone)
+    failed: list[LookrightError] = []
+    for indices in choice.groups:
+        group, apart = prepare(configs, indices, store)
+        alone |= apart
+        if group is not None:
+            failed += _train_group(group, configs, command)
+    for i, why in sorted(alone.items()):
+        if why:
+            log.info("%s is trained alone: %s", configs[i].out, why)
+        train(configs[i], command, store=store)
+    if failed:
+        first = failed[0]
+        rest = f" (and {len(failed) - 1} more runs failed)" if failed[1:] else ""
+        raise type(first)(f"{first}{rest}")
+    return [RunFolder(str(config.out)) for config in configs]
+
+
+def _store_of(configs: Sequence[TrainConfig]) -> FeatureStore | None:
+    return next((FeatureStore.of(config) for config in configs if config.cache_features), None)
+
+
+def _check_folders(configs: Sequence[TrainConfig]) -> None:
+    taken = set()
+    for config in configs:
+        if config.out is None:
+            raise ConfigError("out: missing; give each run a folder of its own")
+        if config.out.resolve() in taken:
+            raise ConfigError(f"out: two runs would write {config.out}; give each a folder of its own")
+        taken.add(config.out.resolve())
+        if not config.resume:
+            RunFolder(config.out).check_free()
+
+
+def _train_group(group: Group, configs: Sequence[TrainConfig], command: str) -> list[LookrightError]:
+    """Train runs together and write their folders; gives what went wrong in single runs."""
+    records = []
+    for row, method in enumerate(group.methods):
+        of_method = []
+        for member, (i, seed) in enumerate(zip(method.runs, method.seeds, strict=True)):
+            setup = replace(group.seeds[seed].setup, objective=method.family.objectives[member])
+            place = Place(seed, row, member)
+            of_method.append(Record(i, configs[i], setup, place, group.device, command))
+        records.append(of_method)
+    flat = [record for of_method in records for record in of_method]
+    loop = Loop(group, records)
+    for record in flat:
+        RunFolder(str(record.config.out)).create(record.config)
+        record.journal.write_facts("running")
+    log.info("%d runs are trained together: %d methods", len(flat), len(group.methods))
+    try:
+        loop.run()
+    except (KeyboardInterrupt, Exception) as error:
+        for record in flat:
+            if record.lives:
+                record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(Exception):  # where the disk is full, say
+            loop.write(flat)
+        raise
+    loop.write(flat)
+    return [record.error for record in flat if record.error is not None]
