@@ -72,7 +72,7 @@ class AnnotatedBatchSampler(Sampler[list[int]]):
         self._epoch = 0
         images = len(annotated)
         batches = min(-(-images // (batch_size * world_size)), images // world_size)
-        self._sizes = _even_parts(images, batches)
+        self._sizes = even_parts(images, batches)
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins: every epoch has another order.
@@ -92,7 +92,7 @@ class AnnotatedBatchSampler(Sampler[list[int]]):
             generator = np.random.default_rng([self._seed, self._epoch])
             marked, unmarked = generator.permutation(marked), generator.permutation(unmarked)
         for batch_marked, batch_unmarked in _deal(marked, unmarked, self._sizes):
-            slices = _even_parts(len(batch_marked) + len(batch_unmarked), self._world_size)
+            slices = even_parts(len(batch_marked) + len(batch_unmarked), self._world_size)
             mine = list(_deal(batch_marked, batch_unmarked, slices))[self._rank]
             yield np.concatenate(mine).tolist()
 
@@ -111,6 +111,6 @@ def _deal(marked: _Indices, unmarked: _Indices, sizes: Sequence[int]) -> Iterato
         yield marked[start_marked:end_marked], unmarked[start - start_marked : end - end_marked]
 
 
-def _even_parts(total: int, parts: int) -> list[int]:
+def even_parts(total: int, parts: int) -> list[int]:
     """Sizes that differ by at most one, the larger ones first."""
     return [total // parts + (part < total % parts) for part in range(parts)]

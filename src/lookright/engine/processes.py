@@ -11,12 +11,10 @@ from typing import Literal, NamedTuple, TypeVar
 
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from lookright import errors
@@ -222,12 +220,14 @@ def _one_message(environment: ClusterEnvironment) -> Iterator[None]:
     The processes count by the store that they met at. When one has left, the others' sums over processes
     fail: that is no error of their own.
     """
-    store = dist.TCPStore(environment.main_address, environment.main_port, is_master=False)
+    store = dist.TCPStore(  # type: ignore[attr-defined]  # public, but not marked so
+        environment.main_address, environment.main_port, is_master=False
+    )
     key = f"lookright/told/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
     def told(by_me: int) -> bool:
         try:
-            return store.add(key, by_me) > by_me
+            return bool(store.add(key, by_me) > by_me)
         except RuntimeError:  # the process that keeps the store has left, and has told why
             return True
 
