@@ -28,9 +28,12 @@ def test_the_floor_is_six_forward_passes() -> None:
 
 
 def test_our_step_is_near_the_floor() -> None:
-    settings = Settings(backbones=("resnet18",), image_size=64, input_gradient_methods=("rrr",))
+    methods = ("rrr", "gals-suppress", "gals-match", "harmonization")
+    settings = Settings(image_size=64, input_gradient_methods=methods)
     gflop = count_operations(make_subjects(settings, "resnet18", CPU, 2))
     assert 2 < gflop["rrr"][0] / gflop["plain"][0] < 2.15
+    for method in methods:
+        assert gflop[method][0] == pytest.approx(gflop["rrr"][0], rel=0.01)
     assert all(
         parameter.grad is None
         for subject in make_subjects(QUICK, "small_cnn", CPU, 2).values()

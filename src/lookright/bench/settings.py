@@ -27,7 +27,8 @@ class Settings:
     images: int = 32
     """of evaluation and of data loading"""
     map_images: int = 64
-    input_gradient_methods: tuple[str, ...] = ("rrr", "gals-match", "harmonization")
+    input_gradient_methods: tuple[str, ...] = ("rrr",)
+    """the others take as many operations"""
     correction_backbone: str = "tf_efficientnet_lite0"
     correction_images: int = 100
     correction_batch_size: int = 20
