@@ -20,7 +20,6 @@ from lookright.engine.many.trial import try_family
 from lookright.engine.processes import make_fabric
 from lookright.engine.setup import (
     Setup,
-    check_options,
     make_counterexamples,
     make_objective,
 )
@@ -76,8 +75,6 @@ def prepare(
     Raises:
         ConfigError, DataError, CheckpointError: an option, or data, that cannot work.
     """
-    for i in indices:
-        check_options(configs[i])
     first = configs[indices[0]]
     device = make_fabric(first).device
     try:

@@ -14,8 +14,10 @@ from lookright.engine.many.loop import Loop
 from lookright.engine.many.prepare import Group, prepare
 from lookright.engine.many.record import Place, Record
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.setup import check_options
 from lookright.engine.trainer import train
 from lookright.errors import ConfigError, LookrightError
+from lookright.losses import parse_method
 
 log = logging.getLogger("lookright")
 
@@ -42,11 +44,12 @@ def train_many(
         the run folders, in the order of `configs`
 
     Raises:
-        ConfigError, DataError, CheckpointError: see their messages; nothing is trained then.
+        ConfigError, DataError, CheckpointError: see their messages; mistakes in the options of any run are
+            found before the first is trained.
         NonFiniteError: runs whose loss or weights became NaN; all others are finished.
     """
     configs = list(configs)
-    _check_folders(configs)
+    _check(configs)
     store = _store_of(configs) if store is None else store
     choice = choose(configs)
     alone = dict(choice.alone)
@@ -71,16 +74,18 @@ def _store_of(configs: Sequence[TrainConfig]) -> FeatureStore | None:
     return next((FeatureStore.of(config) for config in configs if config.cache_features), None)
 
 
-def _check_folders(configs: Sequence[TrainConfig]) -> None:
+def _check(configs: Sequence[TrainConfig]) -> None:
+    """Find mistakes in any of the runs before the first is trained."""
     taken = set()
     for config in configs:
-        if config.out is None:
-            raise ConfigError("out: missing; give each run a folder of its own")
-        if config.out.resolve() in taken:
+        check_options(config)
+        parse_method(config)
+        folder = RunFolder(str(config.out))
+        if folder.path.resolve() in taken:
             raise ConfigError(f"out: two runs would write {config.out}; give each a folder of its own")
-        taken.add(config.out.resolve())
+        taken.add(folder.path.resolve())
         if not config.resume:
-            RunFolder(config.out).check_free()
+            folder.check_free()
 
 
 def _train_group(group: Group, configs: Sequence[TrainConfig], command: str) -> list[LookrightError]:
