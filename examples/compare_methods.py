@@ -1,5 +1,7 @@
 """Compare methods on a data folder over several seeds: train, evaluate, report. Runs that are done are kept.
 
+With --train head all runs learn at once (docs/many.md).
+
 python examples/compare_methods.py ../shared/data/gender_coco --out runs/gender --table docs/results/gender.md
 """
 
@@ -15,8 +17,8 @@ from pathlib import Path
 from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
 from lookright.engine.features import FeatureStore
+from lookright.engine.many import train_many
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.trainer import train
 from lookright.errors import LookrightError
 from lookright.report import build_report, write_markdown
 
@@ -45,38 +47,44 @@ def main() -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore", UserWarning)
-    runs = []
-    for seed in options.seeds:
-        for method in options.methods:
-            config = TrainConfig(
-                data=options.data,
-                out=options.out / f"{method}-{seed}",
-                method=method,
-                seed=seed,
-                train=options.train,
-                epochs=options.epochs,
-                lr=options.lr,
-                batchnorm=options.batchnorm,
-                weighting=options.weighting,
-                overlap=options.overlap,
-                train_per_class=options.per_class,
-                annotated_per_class=options.per_class,
-            )
-            runs.append(run(config))
+    configs = [
+        TrainConfig(
+            data=options.data,
+            out=options.out / f"{method}-{seed}",
+            method=method,
+            seed=seed,
+            train=options.train,
+            epochs=options.epochs,
+            lr=options.lr,
+            batchnorm=options.batchnorm,
+            weighting=options.weighting,
+            overlap=options.overlap,
+            train_per_class=options.per_class,
+            annotated_per_class=options.per_class,
+        )
+        for seed in options.seeds
+        for method in options.methods
+    ]
+    train_many(
+        [config for config in configs if not is_trained(config)],
+        shlex.join(["python", *sys.argv]),
+        store=STORE,
+    )
+    runs = [Path(str(config.out)) for config in configs]
+    for out in runs:
+        if not (RunFolder(out).evaluation("test") / "metrics.json").exists():
+            print(f"== {out}", flush=True)
+            evaluate(out, store=STORE)
     page = build_report(runs, options.out / "report.html", overwrite=True)
     print(f"written to {page}")
     if options.table:
         print(f"written to {write_markdown(runs, options.table, overwrite=True)}")
 
 
-def run(config: TrainConfig) -> Path:
-    """Train and evaluate, unless that is done."""
-    out = Path(str(config.out))
-    if not (RunFolder(out).evaluation("test") / "metrics.json").exists():
-        print(f"== {out}", flush=True)
-        train(config, shlex.join(["python", *sys.argv]), store=STORE)
-        evaluate(out, store=STORE)
-    return out
+def is_trained(config: TrainConfig) -> bool:
+    """Whether a run was trained to its end before."""
+    folder = RunFolder(Path(str(config.out)))
+    return folder.facts_file.exists() and folder.facts()["status"] == "finished"
 
 
 if __name__ == "__main__":
