@@ -31,6 +31,7 @@ SAID = {
         "its rate / that of a large matrix product",
         "epoch, whole network / cached, time",
     },
+    "many": {"5 methods x 2 seeds at once / one method's, time"},
     "loading": {"loading, from memory / plain step, speed", "loading, decoding / plain step, speed"},
     "threshold": {"adaptive threshold", "loop over candidates / adaptive threshold, time"},
     "start-up": {"start-up"},
