@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from lookright import cli
 from lookright.config import TrainConfig
 from lookright.engine.processes import as_launched, find_launcher, make_fabric
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import ConfigError, ToldElsewhereError
 
 RUN = shlex.split(
     "--method res-g --backbone small_runs:plain --weights none --image-size 32 --epochs 2 --lr 0.01 "
     "--accelerator cpu --train last-stage"
 )
+FROZEN = ["--backbone", "small_cnn"]
 SRUN = {
     "SLURM_NTASKS": "8",
     "SLURM_NTASKS_PER_NODE": "4",
@@ -101,6 +104,43 @@ def test_two_processes_of_torchrun_are_one_with_twice_the_batch(
     for name in ours:
         assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
     assert (two.config().devices, two.config().nodes) == (2, 1)
+
+
+def test_one_process_of_a_machine_computes_the_features_on_disk(
+    digits: Path,
+    tmp_path: Path,
+    torchrun: Callable[..., tuple[list[str], str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other one computes no more than those few on which it tries them out."""
+    compute = FrozenTrunk._compute
+
+    def counted(trunk: FrozenTrunk, keys: list[object], *rest: object) -> object:
+        with (tmp_path / f"images {os.environ['RANK']}").open("a") as file:
+            file.write("." * len(keys))
+        return compute(trunk, keys, *rest)
+
+    monkeypatch.setattr(FrozenTrunk, "_compute", counted)
+    options = [*FROZEN, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "run"]
+    assert torchrun("train", digits, *RUN, *options) == (["0", "0"], "")
+    first, second = (len((tmp_path / f"images {rank}").read_text()) for rank in (0, 1))
+    assert first == 2 * 40 + 20, "training images, mirrored ones too, and those of val"
+    assert 0 < second <= 4
+
+
+def test_a_damaged_photo_ends_all_processes_with_one_message(
+    digits: Path, tmp_path: Path, torchrun: Callable[..., tuple[list[str], str]]
+) -> None:
+    """The first process finds it while the second one waits for features."""
+    shutil.copytree(digits, tmp_path / "data")
+    photo = sorted((tmp_path / "data" / "images").rglob("*.png"))[-1]
+    photos = [p for p in (tmp_path / "data" / "images").rglob("*.png") if p.parent == photo.parent]
+    for photo in photos:  # of whatever split
+        photo.write_bytes(photo.read_bytes()[:40])
+    options = [*FROZEN, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "run"]
+    codes, told = torchrun("train", tmp_path / "data", *RUN, *options)
+    assert codes == ["2", "2"]
+    assert re.fullmatch(r"lookright: .*\.png: cannot be read as an image .*\n", told), told
 
 
 @pytest.mark.parametrize(

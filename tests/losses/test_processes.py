@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lookright.engine.supervised import SupervisedModel
+from lookright.engine.weighting import GradientRatio
 from lookright.explainers import GradCAM
 from lookright.losses import (
     GRADIA,
     HAICS,
     RES,
+    Energy,
     Evidence,
     Objective,
     Outside,
@@ -37,8 +39,10 @@ METHODS: dict[str, Callable[[], list[Term]]] = {
     "res-l s1": lambda: [Term(RES(shallow_imputer(4), regularizer=0.1))],
     "res-l s2": lambda: [Term(RES(shallow_imputer(4, sees_image=True)))],
     "res-l d1": lambda: [Term(RES(deep_imputer(4), stop_gradient=True, regularizer=0.5))],
+    "energy": lambda: [Term(Energy())],
     "evidence": lambda: [Term(Evidence())],
     "evidence and overlap": lambda: [Term(Evidence(Outside.NEGATIVE)), Term(SoftIoU(), 0.5)],
+    "by gradient ratio": lambda: [Term(RES(), balanced=True), Term(Energy(), 0.5, balanced=True)],
 }
 # Who holds how many of the 8 images; the annotated ones are 0, 1, 2 and 5.
 SHARES = {"3 of them, 1 of them": (4, 4), "none on one side": (6, 2), "1 image, 7 images": (1, 7)}
@@ -77,11 +81,13 @@ def batch(start: int, stop: int) -> Batch:
 
 
 def outcome(module: nn.Module, own: SupervisedModel, part: Batch) -> Outcome:
+    own.ratio = GradientRatio(own.objective, 1)  # the scale is measured on this step, and used in it
     step = module(part)
     step.total.backward()
     values = {"total": step.total.detach(), "cross-entropy": step.prediction_loss.detach()} | step.facts
     if step.explanation_loss is not None:
         values["explanation loss"] = step.explanation_loss.detach()
+    values["scale"] = own.objective.scale.clone()
     return values | {f"gradient of {name}": p.grad for name, p in own.named_parameters()}
 
 

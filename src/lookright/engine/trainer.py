@@ -7,7 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import islice
 
@@ -151,7 +151,9 @@ class Trainer:
         served: list[str] = []
         if self.trunk is not None:
             datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
-            served = self.trunk.units if self.trunk.fill(datasets, self.fabric.device) else []
+            # One process of each machine computes what is kept on disk; the others find it there.
+            with self.fabric.rank_zero_first(local=True) if config.cache_gb else nullcontext():
+                served = self.trunk.units if self.trunk.fill(datasets, self.fabric.device) else []
         if config.compile:
             explainers = {self.setup.explainer, *self.supervised.explainers.values()}
             network = self.setup.classifier.network
