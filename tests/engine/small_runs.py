@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lookright.config import TrainConfig
 from lookright.engine.checkpoint import load_checkpoint
 from lookright.engine.run_folder import RunFolder
+from lookright.losses import ExplanationLoss
 
 
 def small(digits: Path, out: Path, **changes: object) -> TrainConfig:
@@ -38,6 +39,21 @@ def plain(num_classes: int) -> nn.Module:
         nn.Flatten(),
         nn.Linear(8, num_classes),
     )
+
+
+class Stubborn(ExplanationLoss):
+    """The method `small_runs.Stubborn`: what it does depends on its values, which cannot be vectorised."""
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        values = (explanation * (annotation <= 0)).mean(dim=(1, 2, 3))
+        return values * 2 if float(values.detach().sum()) > 0 else values
+
+
+class Fragile(ExplanationLoss):
+    """The method `small_runs.Fragile`: never finite."""
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        return (explanation * annotation).mean(dim=(1, 2, 3)) * explanation.new_tensor(float("inf"))
 
 
 def log(run: Path | RunFolder) -> list[dict[str, str]]:

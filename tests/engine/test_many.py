@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from small_runs import assert_close_logs, log, plain, tensors
-from torch import Tensor, nn
+from torch import nn
 
 from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
@@ -18,25 +18,9 @@ from lookright.engine.many import loop, train_many
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
 from lookright.errors import ConfigError, NonFiniteError
-from lookright.losses import ExplanationLoss
 
 METHODS = ("baseline", "res-g", "gradia", "energy", "evidence", "haics", "cyborg + 0.3*res-l")
 Options = Callable[..., TrainConfig]
-
-
-class Stubborn(ExplanationLoss):
-    """A loss whose way depends on its values, which cannot be vectorised."""
-
-    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
-        values = (explanation * (annotation <= 0)).mean(dim=(1, 2, 3))
-        return values * 2 if float(values.detach().sum()) > 0 else values
-
-
-class Fragile(ExplanationLoss):
-    """A loss that is NaN with one seed, after a while."""
-
-    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
-        return (explanation * annotation).mean(dim=(1, 2, 3)) * explanation.new_tensor(float("inf"))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +126,7 @@ def test_options_count(head: Options, changes: dict[str, object], caplog: pytest
 def test_a_method_may_miss_seeds_and_a_loss_need_not_be_vectorised(
     head: Options, caplog: pytest.LogCaptureFixture
 ) -> None:
-    mine = "test_many.Stubborn"
+    mine = "small_runs.Stubborn"
     with caplog.at_level(logging.INFO, logger="lookright"):
         pairs = both([head("gradia", 0), head("gradia", 2), head(mine, 2), head("haics", 1), head(mine, 0)])
     assert "5 runs are trained together" in caplog.text
@@ -187,7 +171,7 @@ def test_a_run_can_be_evaluated_and_resumed(head: Options) -> None:
 
 
 def test_a_run_that_fails_leaves_the_others_alone(head: Options) -> None:
-    fragile = "test_many.Fragile"
+    fragile = "small_runs.Fragile"
     configs = [head("gradia", 0, weighting="fixed"), head(fragile, 0, weighting="fixed"), head("haics", 0)]
     with pytest.raises(NonFiniteError, match=r"Fragile.*not finite"):
         train_many(configs)

@@ -33,6 +33,8 @@ class Settings:
     correction_images: int = 100
     correction_batch_size: int = 20
     correction_epochs: int = 100
+    many_seeds: int = 10
+    """of each method of a comparison"""
     whole_epochs: int = 3
     """of the whole network, to compare an epoch with; the first one does not count"""
     product_size: int = 2048
@@ -58,6 +60,7 @@ QUICK = Settings(
     correction_images=8,
     correction_batch_size=4,
     correction_epochs=2,
+    many_seeds=2,
     whole_epochs=2,
     product_size=64,
     cells=(10**2, 10**3),

@@ -13,6 +13,7 @@ from lookright.bench.correction import correction_figures
 from lookright.bench.evaluation import measure_evaluation, write_photos
 from lookright.bench.input_gradients import input_gradient_figures
 from lookright.bench.loading import loading_figures
+from lookright.bench.many import many_figures
 from lookright.bench.maps import map_figures
 from lookright.bench.memory import can_measure, peak_bytes
 from lookright.bench.results import Figure, Target
@@ -213,6 +214,7 @@ SECTIONS: Mapping[str, Section] = {
     "maps": _needing("captum", _needing("pytorch_grad_cam", map_figures)),
     "evaluation": evaluation_figures,
     "correction": correction_figures,
+    "many": many_figures,
     "loading": loading_figures,
     "threshold": threshold_figures,
     "start-up": lambda settings, device: start_up_figures(settings),
