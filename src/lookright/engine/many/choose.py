@@ -71,7 +71,8 @@ def _why_alone(config: TrainConfig) -> str:
     needed = ("cache_features", "devices", "nodes", "accumulate", "precision", "compile", "tensorboard")
     for name in (*needed, "resume", "second_order"):
         if getattr(config, name) != getattr(plain, name):
-            return f"{name}: {getattr(config, name)}"
+            default = getattr(plain, name)
+            return f"{name}: {getattr(config, name)}; runs that learn together have {default}"
     return ""
 
 

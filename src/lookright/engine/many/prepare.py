@@ -88,6 +88,9 @@ def prepare(
     cells = Cells(trunk, _layer(setup), _keys(seeds, val))
     rows = {part.seed: row for row, part in enumerate(seeds)}
     alone = {i: apart[configs[i].seed] for i in indices if configs[i].seed in apart}
+    if val is not None and not any(val.dataset.annotated):  # `train` refuses them
+        needing = [i for i in indices if configs[i].best in ("reasonability", "both")]
+        alone |= dict.fromkeys(needing, "best: no validation image is annotated")
     by_method: dict[str, list[int]] = {}
     for i in indices:
         if i not in alone:

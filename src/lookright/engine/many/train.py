@@ -38,7 +38,7 @@ def train_many(
     Args:
         configs: options of each run, each with a folder `out` of its own
         command: the command line, to be written into the runs
-        store: features that runs share, by default those on disk that the options name
+        store: features that runs share, by default those on disk that the options of the first run name
 
     Returns:
         the run folders, in the order of `configs`
