@@ -18,6 +18,7 @@ from lookright.engine.many import loop, train_many
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import train
 from lookright.errors import ConfigError, NonFiniteError
+from shapes_data import write_numbers
 
 METHODS = ("baseline", "res-g", "gradia", "energy", "evidence", "haics", "cyborg + 0.3*res-l")
 Options = Callable[..., TrainConfig]
@@ -130,6 +131,18 @@ def test_a_method_may_miss_seeds_and_a_loss_need_not_be_vectorised(
     with caplog.at_level(logging.INFO, logger="lookright"):
         pairs = both([head("gradia", 0), head("gradia", 2), head(mine, 2), head("haics", 1), head(mine, 0)])
     assert "5 runs are trained together" in caplog.text
+    for one, other in pairs:
+        assert_same(one, other)
+
+
+def test_numbers_are_predicted_by_many_runs(
+    head: Options, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_numbers(tmp_path / "numbers")
+    usual = {"data": tmp_path / "numbers", "epochs": 2, "weighting": "fixed"}
+    with caplog.at_level(logging.INFO, logger="lookright"):
+        pairs = both([head("gradia", seed, **usual) for seed in (0, 1)])
+    assert "2 runs are trained together" in caplog.text
     for one, other in pairs:
         assert_same(one, other)
 
