@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
 from lookright.bench.flops import count_flops
 from lookright.bench.results import Figure
 from lookright.bench.settings import Settings
-from lookright.bench.steps import Subject, Variant, make_step, make_subject, plain_loss, supervised_loss
+from lookright.bench.steps import Subject, Variant, make_step, plain_loss, supervised_loss
 from lookright.bench.timing import Measurements, take_turns, timed
 
 COUNTED = 2
@@ -31,17 +32,8 @@ def make_subjects(
         "plain" and the methods -> what its step learns; all of equal networks
     """
 
-    def subject(method: str) -> Subject:
-        return make_subject(
-            backbone,
-            batch_size=batch_size,
-            image_size=settings.image_size,
-            device=device,
-            precision=settings.precision,
-            method=method,
-        )
-
     methods = settings.input_gradient_methods
+    subject = partial(settings.subject, backbone, device, batch_size)
     return {"plain": subject("baseline")} | {method: subject(method) for method in methods}
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lookright.bench.steps import StepPrecision
+import torch
+
+from lookright.bench.steps import StepPrecision, Subject, make_subject
 
 MILLION = 10**6
 
@@ -44,6 +46,17 @@ class Settings:
     """for which the loop over candidates ends within patience"""
     trial: bool = False
     """whether the figures say nothing"""
+
+    def subject(self, backbone: str, device: torch.device, batch_size: int, method: str = "res-g") -> Subject:
+        """Make what the steps of one network learn; see `lookright.bench.steps.make_subject`."""
+        return make_subject(
+            backbone,
+            batch_size=batch_size,
+            image_size=self.image_size,
+            device=device,
+            precision=self.precision,
+            method=method,
+        )
 
 
 QUICK = Settings(

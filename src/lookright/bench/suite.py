@@ -19,7 +19,7 @@ from lookright.bench.memory import can_measure, peak_bytes
 from lookright.bench.results import Figure, Target
 from lookright.bench.settings import MILLION, Settings
 from lookright.bench.start_up import start_up_figures
-from lookright.bench.steps import Subject, Variant, make_step, make_subject
+from lookright.bench.steps import Subject, Variant, make_step
 from lookright.bench.threshold import measure_threshold
 from lookright.bench.timing import Measurements, take_turns, timed
 from lookright.models import Layout
@@ -113,7 +113,7 @@ def captum_figures(settings: Settings, device: torch.device) -> Iterator[Figure]
     size = settings.batch_sizes[0]
     for backbone in settings.backbones:
         variants = (Variant.CAPTUM, Variant.SUPERVISED)
-        subject = _subject(settings, backbone, device, size)
+        subject = settings.subject(backbone, device, size)
         has_maps = subject.explainer.layer.layout is Layout.CHANNELS_FIRST
         seconds = _time(subject, backbone, variants, settings.few_rounds) if has_maps else {}
         yield Figure(
@@ -230,16 +230,6 @@ def _of(settings: Settings, backbone: str, size: int) -> str:
     return ", ".join([backbone, *precision, *several])
 
 
-def _subject(settings: Settings, backbone: str, device: torch.device, size: int) -> Subject:
-    return make_subject(
-        backbone,
-        batch_size=size,
-        image_size=settings.image_size,
-        device=device,
-        precision=settings.precision,
-    )
-
-
 def _seconds(
     settings: Settings,
     backbone: str,
@@ -248,7 +238,7 @@ def _seconds(
     rounds: int,
     size: int,
 ) -> Measurements:
-    return _time(_subject(settings, backbone, device, size), backbone, variants, rounds)
+    return _time(settings.subject(backbone, device, size), backbone, variants, rounds)
 
 
 def _time(subject: Subject, backbone: str, variants: tuple[Variant, ...], rounds: int) -> Measurements:

@@ -120,6 +120,11 @@ class ExplanationDataset(Dataset[Sample]):
         """Whether each image has an annotation."""
         return [item.annotated for item in self.items]
 
+    @property
+    def epoch(self) -> int:
+        """Which epoch it is, in every process that loads images."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins: every epoch mirrors other images.
 
@@ -143,7 +148,7 @@ class ExplanationDataset(Dataset[Sample]):
         Args:
             index: of the image
         """
-        return self.flip and draw_mirrored(seed=self.seed, epoch=int(self._epoch), index=index)
+        return self.flip and draw_mirrored(seed=self.seed, epoch=self.epoch, index=index)
 
     def sample(self, index: int, *, mirrored: bool) -> Sample:
         """Give one image as it is, or mirrored: what `[index]` chooses between at random.

@@ -10,6 +10,16 @@ from torch.utils.data import Sampler
 from lookright.errors import ConfigError
 
 
+def check_rank(rank: int, world_size: int) -> None:
+    """Refuse a process that is not one of `world_size`.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not 0 <= rank < world_size:
+        raise ConfigError(f"rank, world_size: got rank {rank} of {world_size}; ranks count from 0")
+
+
 class AnnotatedBatchSampler(Sampler[list[int]]):
     """Batches in which annotated images are spread evenly; each image comes once per epoch.
 
@@ -55,8 +65,7 @@ class AnnotatedBatchSampler(Sampler[list[int]]):
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size: got {batch_size}; give 1 or more")
-        if not 0 <= rank < world_size:
-            raise ConfigError(f"rank, world_size: got rank {rank} of {world_size}; ranks count from 0")
+        check_rank(rank, world_size)
         if seed < 0:
             raise ConfigError(f"seed: got {seed}; give 0 or more")
         if len(annotated) < world_size:

@@ -18,7 +18,7 @@ from lookright.data.annotations import Item, Marks, MaskFiles, Matrix
 from lookright.data.dataset import ExplanationDataset, collate
 from lookright.data.layout import IMAGE_SUFFIXES
 from lookright.data.masks import load_mask
-from lookright.data.samplers import even_parts
+from lookright.data.samplers import check_rank, even_parts
 from lookright.data.shards import Shard, ShardIndex, load_webdataset
 from lookright.data.transforms import draw_mirrored
 from lookright.errors import ConfigError, DataError
@@ -67,8 +67,7 @@ class ShardedDataset(IterableDataset[Sample]):
     ) -> None:
         if buffer < 1:
             raise ConfigError(f"buffer: got {buffer}, need 1 or more")
-        if not 0 <= rank < world_size:
-            raise ConfigError(f"rank, world_size: got rank {rank} of {world_size}; ranks count from 0")
+        check_rank(rank, world_size)
         shards = index.split(split)
         if len(shards) < world_size:
             raise ConfigError(
@@ -94,8 +93,6 @@ class ShardedDataset(IterableDataset[Sample]):
             negatives_outside=negatives_outside,
             cache_bytes=0,
         )
-        self._epoch = torch.zeros(1, dtype=torch.int64)
-        self._epoch.untyped_storage().share_memory_()
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins: every epoch has another order and mirrors other images.
@@ -103,13 +100,13 @@ class ShardedDataset(IterableDataset[Sample]):
         Args:
             epoch: counted from 0
         """
-        self._epoch.fill_(epoch)
+        self._reader.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         shards = list(_share_out(self._shards, workers)[number])
-        epoch = int(self._epoch)
+        epoch = self._reader.epoch
         seed = np.random.SeedSequence([self._seed, epoch, self._rank, number]).generate_state(1)[0]
         generator = random.Random(int(seed))
         if self._shuffle:
