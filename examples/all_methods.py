@@ -23,7 +23,7 @@ from lookright.demo import DECOY
 from lookright.engine.evaluate import evaluate
 from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.errors import LookrightError
 from lookright.files import replacing
 from lookright.losses import METHODS

@@ -25,8 +25,8 @@ from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import set_up
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.tasks import Output
+from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
-from lookright.engine.trainer import train
 from lookright.errors import CheckpointError, ConfigError, DataError
 from lookright.explainers import GradCAM
 from lookright.losses import GRADIA, Objective, Term

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lookright.config import DataConfig, TrainConfig
-    from lookright.engine.trainer import train
+    from lookright.engine.train import train
     from lookright.explainers import CAM, Explainer, GradCAM
     from lookright.losses import (
         GRADIA,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "lookright.config": ("DataConfig", "TrainConfig"),
-    "lookright.engine.trainer": ("train",),
+    "lookright.engine.train": ("train",),
     "lookright.explainers": ("CAM", "Explainer", "GradCAM"),
     "lookright.losses": (
         "GRADIA",

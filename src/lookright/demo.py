@@ -14,7 +14,7 @@ from pathlib import Path
 from lookright.config import TrainConfig
 from lookright.data import Decoy, write_decoy_digits
 from lookright.engine.evaluate import evaluate
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.errors import ConfigError
 from lookright.report import build_report
 from lookright.report.compare import MethodRuns, group_by_method

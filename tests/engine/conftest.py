@@ -6,7 +6,7 @@ from small_runs import small
 
 from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from lookright.config import TrainConfig
 from lookright.engine.compiled import compile_trunk, units_below
 from lookright.engine.guard import check_reach
 from lookright.engine.supervised import SupervisedModel
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.engine.weighting import GradientRatio
 from lookright.errors import LookrightWarning
 from lookright.explainers import EXPLAINERS, Explainer, GradCAM, make_explainer

@@ -11,7 +11,8 @@ from small_runs import assert_same_run, log, number
 from lookright.config import TrainConfig
 from lookright.engine.processes import make_fabric
 from lookright.engine.setup import set_up
-from lookright.engine.trainer import Trainer, train
+from lookright.engine.train import train
+from lookright.engine.trainer import Trainer
 from lookright.types import Batch
 
 

@@ -17,8 +17,8 @@ from lookright.engine.evaluate import evaluate, matching, pick_device
 from lookright.engine.inference import infer
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import make_dataset
+from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
-from lookright.engine.trainer import train
 from lookright.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from lookright.types import Request, Target
 

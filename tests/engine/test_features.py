@@ -24,7 +24,7 @@ from lookright.engine.feature_cache import FeatureCache
 from lookright.engine.feature_key import digest_of_photo, feature_key
 from lookright.engine.features import Features, FeatureStore
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import LookrightWarning
 

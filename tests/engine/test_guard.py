@@ -11,7 +11,8 @@ from lookright.config import TrainConfig
 from lookright.engine.guard import Reach, check_reach
 from lookright.engine.processes import make_fabric
 from lookright.engine.setup import set_up
-from lookright.engine.trainer import Trainer, train
+from lookright.engine.train import train
+from lookright.engine.trainer import Trainer
 from lookright.errors import ConfigError, LookrightWarning
 
 

@@ -13,7 +13,8 @@ from lookright.data import ExplanationDataset
 from lookright.engine.inference import infer
 from lookright.engine.loading import load_batches
 from lookright.engine.setup import set_up
-from lookright.engine.trainer import Trainer, train
+from lookright.engine.train import train
+from lookright.engine.trainer import Trainer
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.explainers import GradCAM, Seen
 from lookright.losses import ExplanationLoss, LossInputs, LossResult

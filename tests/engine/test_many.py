@@ -16,7 +16,7 @@ from lookright.engine.evaluate import evaluate
 from lookright.engine.features import FeatureStore
 from lookright.engine.many import loop, train_many
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.errors import ConfigError, NonFiniteError
 from shapes_data import write_numbers
 

@@ -16,7 +16,7 @@ from lookright.config import TrainConfig
 from lookright.engine import journal
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.supervised import SupervisedModel
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.types import Batch
 
 EPOCHS = 4

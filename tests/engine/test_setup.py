@@ -14,8 +14,8 @@ from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.export import export_run
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import check_options, read_data, set_up
+from lookright.engine.train import train
 from lookright.engine.trained_run import open_run, start_from
-from lookright.engine.trainer import train
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning
 from lookright.losses import METHODS
 from lookright.models import create

@@ -16,7 +16,8 @@ from lookright.engine.processes import make_fabric
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import set_up
 from lookright.engine.supervised import Step, SupervisedModel
-from lookright.engine.trainer import Trainer, train
+from lookright.engine.train import train
+from lookright.engine.trainer import Trainer
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning, NonFiniteError
 from lookright.explainers import GradCAM
 from lookright.types import Batch

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, collate
 from lookright.engine.setup import Setup, set_up
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.engine.trunk import FrozenTrunk, frozen_units
 from lookright.models import apply_scope, set_train_mode
 from lookright.types import Batch, Request, Sample

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from lookright.config import TrainConfig
 from lookright.engine.checkpoint import load_checkpoint
 from lookright.engine.supervised import SupervisedModel
-from lookright.engine.trainer import Trainer, train
+from lookright.engine.train import train
+from lookright.engine.trainer import Trainer
 from lookright.engine.weighting import GradientRatio
 from lookright.explainers import GradCAM
 from lookright.losses import ExplanationLoss, Objective, Term

@@ -21,7 +21,7 @@ from lookright.bench.settings import Settings
 from lookright.bench.timing import Measurements, take_turns
 from lookright.config import TrainConfig, TrainScope
 from lookright.engine.features import FeatureStore
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 
 CACHED: tuple[TrainScope, ...] = ("head", "last-stage")
 

@@ -18,7 +18,7 @@ from lookright.bench.settings import Settings
 from lookright.bench.timing import Measurements, take_turns
 from lookright.config import TrainConfig
 from lookright.engine.many import train_many
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.models import create
 
 METHODS = ("baseline", "gradia", "haics", "res-g", "evidence")

@@ -24,7 +24,7 @@ def _train_arguments(parser: Parser) -> None:
 
 
 def _train(options: Namespace) -> None:
-    from lookright.engine.trainer import train
+    from lookright.engine.train import train
 
     config = read_config(TrainConfig, options)
     folder = train(config, options.command_line)

@@ -1,1 +1,1 @@
-"""Training, evaluation and use of runs: see `trainer.train`, `evaluate.evaluate`, `images.explain_images`."""
+"""Training, evaluation and use of runs: see `train.train`, `evaluate.evaluate`, `images.explain_images`."""

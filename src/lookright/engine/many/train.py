@@ -15,7 +15,7 @@ from lookright.engine.many.prepare import Group, prepare
 from lookright.engine.many.record import Place, Record
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import check_options
-from lookright.engine.trainer import train
+from lookright.engine.train import train
 from lookright.errors import ConfigError, LookrightError
 from lookright.losses import parse_method
 

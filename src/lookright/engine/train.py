@@ -1,0 +1,67 @@
+"""One run, from options to run folder, in as many processes as they say."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from lightning_fabric import Fabric
+
+from lookright.config import TrainConfig
+from lookright.engine.features import FeatureStore
+from lookright.engine.processes import as_launched, find_launcher, launch, make_fabric, together
+from lookright.engine.run_folder import RunFolder
+from lookright.engine.setup import Setup, set_up
+from lookright.engine.trainer import Trainer
+
+
+def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None = None) -> RunFolder:
+    """Train a classifier as the options say and write its run folder.
+
+    Every random choice derives from (seed, epoch), so that a run resumed after its last finished epoch goes
+    on exactly as it would have, and the same options give the same run twice on a CPU.
+
+    Args:
+        config: the options
+        command: the command line, to be written into the run
+        store: features of the frozen part that runs share, by default those on disk that the options name; of
+            one in memory, with several devices, each process has its own
+
+    Returns:
+        the run folder; its best checkpoint is the epoch that `config.best` picks
+
+    Raises:
+        ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
+    """
+    config = as_launched(config)
+    folder = RunFolder(str(config.out))
+    if find_launcher():  # all processes are here already, and what one of them refuses ends them all
+        fabric = make_fabric(config)
+        launch(fabric, partial(_prepare_and_train, config=config, command=command, store=store))
+        return folder
+    setup = set_up(config)
+    fabric = make_fabric(config)
+    folder.create(config)  # after all that can be refused: a mistake leaves no folder behind
+    # A process of its own rebuilds what it needs from the options: nothing heavy travels.
+    own = setup if config.devices == 1 else None
+    launch(fabric, partial(_train_process, config=config, setup=own, command=command, store=store))
+    return folder
+
+
+def _prepare_and_train(fabric: Fabric, config: TrainConfig, command: str, store: FeatureStore | None) -> None:
+    folder = RunFolder(str(config.out))
+    setup = together(fabric, lambda: set_up(config))
+    together(fabric, lambda: folder.create(config) if fabric.global_rank == 0 else None)
+    _train_process(fabric, config, setup, command, store)
+
+
+def _train_process(
+    fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str, store: FeatureStore | None
+) -> None:
+    trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command, store)
+    try:
+        trainer.run()
+    except (KeyboardInterrupt, Exception) as error:
+        with suppress(Exception):  # where the disk is full, or a GPU lost, that cannot be written either
+            trainer.stop("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
