@@ -83,7 +83,7 @@ def test_equals_captum_with_its_gradient(name: str) -> None:
     ours_gradients = torch.autograd.grad(ours.square().sum(), parameters)
     their_gradients = torch.autograd.grad(theirs.square().sum(), parameters)
     for a, b in zip(ours_gradients, their_gradients, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(a, b, atol=1e-4 * float(b.abs().max()), rtol=1e-3)
 
 
 @pytest.mark.parametrize("kind", RULES)

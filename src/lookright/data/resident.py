@@ -65,7 +65,9 @@ class ResidentDataset:
             table += [annotation for _, annotation in marks]
         self._label = torch.stack(labels).to(device)
         dtype = torch.float32 if any(each.is_floating_point() for each in table) else torch.int8
-        self._annotation = torch.stack([each.to(dtype) for each in table]).to(device)
+        stacked = torch.stack([each.to(dtype) for each in table]).to(device)
+        # As they are and mirrored, in turns.
+        self._annotation = torch.stack([stacked, stacked.flip(-1)], dim=1).flatten(0, 1)
         self._on_grid: dict[tuple[tuple[int, int], ResizeRule], Tensor] = {}
 
     def __len__(self) -> int:
@@ -75,7 +77,7 @@ class ResidentDataset:
     def nbytes(dataset: ExplanationDataset) -> int:
         """Roughly what the annotations of a data set take."""
         rows = sum(max(1, len(item.marks_by_class)) for item in dataset.items if item.annotated)
-        return rows * dataset.image_size**2
+        return 2 * rows * dataset.image_size**2
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Give the images of these indices, mirrored as in this epoch.
@@ -86,12 +88,6 @@ class ResidentDataset:
         dataset, side = self.dataset, self.dataset.image_size
         mirrored = tuple(dataset.is_mirrored(index) for index in indices)
         marks = [(i, of, row) for i, index in enumerate(indices) for of, row in self._marks[index]]
-        rows = self._tensor([row for _, _, row in marks])
-        flipped = [number for number, (i, _, row) in enumerate(marks) if mirrored[i] and row]
-        annotation = self._annotation.index_select(0, rows)
-        if flipped:
-            where = self._tensor(flipped)
-            annotation.index_copy_(0, where, annotation.index_select(0, where).flip(-1))
         images = self._tensor(list(indices))
         annotated = self._annotated.index_select(0, images)
         of_rows = None
@@ -102,7 +98,7 @@ class ResidentDataset:
         return Batch(
             image=self._nan.expand(len(indices), 3, side, side),
             label=self._label.index_select(0, images),
-            annotation=annotation,
+            annotation=self._annotation.index_select(0, keys),
             annotated=annotated,
             id=tuple(self._ids[index] for index in indices),
             mirrored=mirrored,
@@ -129,9 +125,8 @@ class ResidentDataset:
         if (size, rule) not in self._on_grid:
             parts = []
             for start in range(0, len(self._annotation), _TOGETHER):
-                part = self._annotation[start : start + _TOGETHER]
-                sides = torch.stack([part, part.flip(-1)], dim=1).flatten(0, 1).float()
-                parts.append(resize_annotation(sides, size, rule))
+                part = self._annotation[start : start + _TOGETHER].float()
+                parts.append(resize_annotation(part, size, rule))
             self._on_grid[size, rule] = torch.cat(parts)
         return self._on_grid[size, rule].index_select(0, keys)
 

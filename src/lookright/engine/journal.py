@@ -25,6 +25,7 @@ from lookright.engine.checkpoint import (
     save_checkpoint,
     stripped,
 )
+from lookright.engine.live_state import LiveState
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import Setup
 from lookright.errors import CheckpointError, ConfigError
@@ -71,6 +72,7 @@ class Journal:
         self._last: _State | None = None
         """the last epoch, if it is not on disk"""
         self._written = time.monotonic()
+        self._state = LiveState(setup.classifier.network)
 
     def add(self, row: Row) -> bool:
         """Take in an epoch; says whether it is the best so far. Of equal epochs the later one is."""
@@ -93,13 +95,14 @@ class Journal:
 
     def save(self, is_best: bool) -> None:
         """Keep the network and the optimizer as they are now, after an epoch that was added."""
-        network = prefixed("network", self.setup.classifier.network.state_dict())
+        network = prefixed("network", self._state.read())
         rest = prefixed("objective", self.setup.objective.state_dict())
         rest |= prefixed("optimizer", optimizer_tensors(self.optimizer))
         facts = self.facts("running") | {"log": list(self.rows)}
         due = time.monotonic() - self._written >= WRITE_SECONDS
         if not due:  # training goes on meanwhile
-            network, rest = self._copied(network), {name: tensor.clone() for name, tensor in rest.items()}
+            network = prefixed("network", self._state.read(copied=True))
+            rest = {name: tensor.clone() for name, tensor in rest.items()}
         if is_best:
             self._best = _State(network, facts)
         self._last = _State(network | rest, facts)
@@ -118,15 +121,6 @@ class Journal:
             self.folder.write_facts(facts)
             self._last = None
         self._written = time.monotonic()
-
-    def _copied(self, network: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Copy what training changes: weights that learn, and buffers; frozen weights stay as they are."""
-        frozen = {
-            f"network/{name}"
-            for name, weight in self.setup.classifier.network.named_parameters(remove_duplicate=False)
-            if not weight.requires_grad
-        }
-        return {name: tensor if name in frozen else tensor.clone() for name, tensor in network.items()}
 
     def restore(self) -> bool:
         """Go back to the last finished epoch; False where none was finished, and the run starts again.

@@ -63,8 +63,8 @@ class Trainer:
         network = setup.classifier.network
         self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
         self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
-        trained = [p for p in self.supervised.parameters() if p.requires_grad]
-        optimizer = make_optimizer(config, trained, fabric.device)
+        self._trained = [p for p in self.supervised.parameters() if p.requires_grad]
+        optimizer = make_optimizer(config, self._trained, fabric.device)
         self.model, self.optimizer = fabric.setup(self.supervised, optimizer)
         self.sampler = AnnotatedBatchSampler(
             setup.train.annotated,
@@ -109,6 +109,9 @@ class Trainer:
         board = (
             Board(self.journal.folder.path / "tensorboard") if config.tensorboard and self._is_main else None
         )
+        # Once: what evaluates in between puts every module back in its mode.
+        set_train_mode(self.setup.classifier.network, freeze_batchnorm=self.setup.freeze_batchnorm)
+        self.setup.objective.train()
         done = len(self.journal.rows)
         bar = tqdm(
             total=config.epochs,
@@ -170,8 +173,6 @@ class Trainer:
         torch.manual_seed((self.config.seed * 100_003 + epoch) * 1_009 + self.fabric.global_rank)
         self.sampler.set_epoch(epoch)
         self.setup.train.set_epoch(epoch)
-        set_train_mode(self.setup.classifier.network, freeze_batchnorm=self.setup.freeze_batchnorm)
-        self.setup.objective.train()
         sums: dict[str, Tensor] = {}
         rate = 0.0
         for i, batches in enumerate(self._groups(epoch)):
@@ -183,7 +184,7 @@ class Trainer:
                 sums[name] = sums[name] + value if name in sums else value
             self.optimizer.step()
         self._finite.end(epoch)
-        check_weights((p for group in self.optimizer.param_groups for p in group["params"]), epoch)
+        check_weights(self._trained, epoch)
         row: Row = {"epoch": epoch, "lr": rate}
         sums["score"] = self._global_count(sums["score"])
         totals = self._read(sums)
@@ -218,7 +219,7 @@ class Trainer:
         images, annotated = (count / total.clamp(min=1)).unbind(dim=1)
         sums: dict[str, Tensor] = {"images": total[0]}
         for i, loaded in enumerate(batches):
-            batch: Batch = self.fabric.to_device(loaded)
+            batch: Batch = self._to_device(loaded)
             with self.fabric.no_backward_sync(self.model, enabled=i < len(batches) - 1):
                 step: Step = self.model(batch)
                 loss = step.prediction_loss * images[i]
@@ -228,12 +229,18 @@ class Trainer:
                     found["explanation_loss"] = step.explanation_loss * annotated[i]
                     found["loss"] = loss = loss + found["explanation_loss"]
                 self._finite.add(loss, step, batch, epoch)
-                self.fabric.backward(loss)
+                # What learns alone: the layer that is looked at would get a gradient too, which nobody reads.
+                self.fabric.backward(loss, inputs=self._trained)
             found["score"] = self.setup.output.score(step.logits, batch.label)
             found |= {name: torch.as_tensor(fact) / len(batches) for name, fact in step.facts.items()}
             for name, value in found.items():
                 sums[name] = sums[name] + value.detach() if name in sums else value.detach()
         return sums
+
+    def _to_device(self, batch: Batch) -> Batch:
+        is_there = batch.image.device == self.fabric.device
+        moved: Batch = batch if is_there else self.fabric.to_device(batch)
+        return moved
 
     def _global_count(self, count: Tensor) -> Tensor:
         return global_sum(count.to(self.fabric.device, torch.float32, non_blocking=True))

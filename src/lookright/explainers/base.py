@@ -181,7 +181,12 @@ class CAM(LayerExplainer):
     def explain(self, seen: Seen) -> Tensor:
         """Sum the weighed channels, (B, 1, h, w)."""
         activation, gradient = seen.at(self.layer)
-        return (self.weight(activation, gradient) * activation).sum(dim=1, keepdim=True)
+        weight = self.weight(activation, gradient)
+        if weight.shape[1:] != (activation.shape[1], 1, 1):
+            return (weight * activation).sum(dim=1, keepdim=True)
+        # One weight for a whole channel: a product of matrices, which writes no map for every channel.
+        row = weight.flatten(1)[:, None] @ activation.flatten(2)
+        return row.view(len(activation), 1, *activation.shape[2:])
 
 
 def resolve_layer(network: nn.Module, target_layer: nn.Module | str | None, image_size: int) -> TargetLayer:
