@@ -1,3 +1,4 @@
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -112,6 +113,23 @@ def test_an_optimizer_goes_on_as_if_it_had_not_stopped(
     restore_optimizer(second, load_checkpoint(tmp_path / "a")[0])
     steps(stopped, second, inputs[3:])
     assert torch.equal(straight.weight, stopped.weight)
+
+
+def test_the_state_takes_the_order_of_the_weights_in_memory() -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(3, 4, 3)
+    turned = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    batches = torch.rand(4, 2, 3, 5, 5)
+    for network in (plain, turned):
+        optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+        for batch in batches:
+            state = optimizer_tensors(optimizer)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
+            restore_optimizer(optimizer, {name: tensor.contiguous() for name, tensor in state.items()})
+            network(batch).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(turned.weight, plain.weight)
 
 
 def test_the_state_of_more_parameters_is_refused() -> None:

@@ -25,6 +25,7 @@ VARIANTS = {
     "learned imputer": {"method": "res-l"},
     "learned imputer that sees the image": {"method": "res-l", "imputer": "d2", "regularizer": 0.1},
     "frozen part cached": {"method": "res-l", "train": "last-stage", "flip": True},
+    "pointwise convolutions": {"backbone": "resnet18", "train": "last-stage", "guard": False},
     "frozen part not cached": {"method": "gradia", "train": "last-stage", "cache_features": False},
     "accumulated": {"method": "evidence", "overlap": 0.5, "accumulate": 2, "batch_size": 10},
     "baseline": {"method": "baseline"},

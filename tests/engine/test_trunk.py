@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, collate
+from lookright.engine.channels_last import use_channels_last
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.train import train
 from lookright.engine.trunk import FrozenTrunk, frozen_units
@@ -43,7 +44,7 @@ def mixed_batch(dataset: ExplanationDataset) -> Batch:
 def stepped(setup: Setup, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Logits, map, and the gradients of both by the weights."""
     network = setup.classifier.network
-    set_train_mode(network)
+    set_train_mode(network, freeze_batchnorm=True)
     explained = setup.explainer(batch.image, batch.label, Request())
     network.zero_grad()
     (explained.logits.square().mean() + explained.explanation.square().mean()).backward()
@@ -54,8 +55,11 @@ def stepped(setup: Setup, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tenso
     )
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("backbone", UNITS)
-def test_finds_and_replaces_the_frozen_part(backbone: str, options: Callable[..., TrainConfig]) -> None:
+def test_finds_and_replaces_the_frozen_part(
+    backbone: str, channels_last: bool, options: Callable[..., TrainConfig]
+) -> None:
     size = 32 if backbone == "small_cnn" else 64
     setup, trunk = prepared(
         options(backbone=backbone, train="last-stage", image_size=size, train_per_class=1, flip=True)
@@ -75,6 +79,9 @@ def test_finds_and_replaces_the_frozen_part(backbone: str, options: Callable[...
     logits, maps, gradients = stepped(setup, batch)
     assert len(ran) == 1
     ran.clear()
+    trunk.channels_last = channels_last
+    if channels_last:
+        assert use_channels_last(setup.classifier.network) == (backbone != "small_cnn")
     with trunk.serving(batch):
         served_logits, served_maps, served_gradients = stepped(setup, batch)
     assert ran in ([], [batch.image.shape]), "the image was handed through, not convolved"
@@ -196,7 +203,7 @@ def test_the_network_is_as_before_even_when_it_raises(own: bool, options: Callab
 def test_hooks_are_gone_and_modes_as_before(options: Callable[..., TrainConfig]) -> None:
     setup, trunk = prepared(options(train="last-stage"))
     network = setup.classifier.network
-    set_train_mode(network)
+    set_train_mode(network, freeze_batchnorm=True)
     modes = [module.training for module in network.modules()]
     trunk.fill([setup.train], "cpu")
     assert [module.training for module in network.modules()] == modes

@@ -96,11 +96,15 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     Raises:
         CheckpointError: the state is of another set of parameters.
     """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    count = len(parameters)
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, entry = name.split("/", 1)
+        if int(index) < count and tensor.shape == parameters[int(index)].shape:
+            # In the order of the weight in memory: the fused kernels read both from one end to the other.
+            tensor = torch.empty_like(parameters[int(index)], dtype=tensor.dtype).copy_(tensor)
         state.setdefault(int(index), {})[entry] = tensor
-    count = sum(len(group["params"]) for group in optimizer.param_groups)
     if state and max(state) >= count:
         raise CheckpointError(
             f"the checkpoint holds the optimizer of {max(state) + 1} parameters, the model trains {count}; "
