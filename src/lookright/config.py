@@ -27,14 +27,16 @@ class DataConfig:
     """What to read: photos, class labels, annotations, splits."""
 
     data: Path | None = option(
-        None, "folder with images/<class>/ and, where there are any, masks/, negatives/ and split.csv"
+        None,
+        "folder with images/<class>/ and, where there are any, masks/, negatives/ and split.csv; or shards",
     )
     annotations: Path | None = option(
         None, "file or folder of annotations in --format (default: the masks in DATA)"
     )
     format: str = option(
         "folders",
-        "how the annotations are written: folders, coco, voc, labelme, res, or module.reader of your own",
+        "how the annotations are written: folders, coco, voc, labelme, res, module.reader of your own, or "
+        "webdataset: DATA holds the shards of 'lookright pack'",
     )
     positive_categories: list[str] = option(
         [], "coco, voc, labelme: categories that mean 'look here' (default: all but the negative ones)"

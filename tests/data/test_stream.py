@@ -58,8 +58,8 @@ def test_folder_to_shards_and_back(folder: AnnotationSet, index: ShardIndex, out
         expected = ExplanationDataset(folder.split(split).items, negatives_outside=outside, **VIEW)
         stream = ShardedDataset(index, split, negatives_outside=outside, **VIEW)
         found = {sample.id: sample for sample in stream}
-        assert len(found) == images == stream.images
-        assert stream.annotated == sum(expected.annotated)
+        assert len(found) == images == len(stream)
+        assert stream.annotated_images == expected.annotated_images == sum(expected.annotated)
         for i in range(images):
             assert_same(found[expected.items[i].id], expected[i])
     assert read_shard_index(index.root) == index
@@ -80,7 +80,7 @@ def test_photos_with_mask_files(digits: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("world", "workers"), [(1, 0), (2, 0), (3, 0), (2, 2), (1, 3)])
 def test_each_image_once_and_as_many_steps_everywhere(index: ShardIndex, world: int, workers: int) -> None:
     loaders = [
-        StreamLoader(ShardedDataset(index, "train", rank=rank, world_size=world, **VIEW), 4, workers=workers)
+        StreamLoader(ShardedDataset(index, "train", **VIEW).part(rank, world), 4, workers=workers)
         for rank in range(world)
     ]
     epochs = [[[list(batch.id) for batch in loader] for loader in loaders] for _ in range(2)]
@@ -116,7 +116,7 @@ def test_image_and_annotation_are_mirrored_together(index: ShardIndex) -> None:
     for world in (1, 2):
         mirrored = {}
         for rank in range(world):
-            stream = ShardedDataset(index, "train", flip=True, seed=3, rank=rank, world_size=world, **VIEW)
+            stream = ShardedDataset(index, "train", flip=True, seed=3, **VIEW).part(rank, world)
             stream.set_epoch(2)
             for sample in stream:
                 original = plain[sample.id]
@@ -143,7 +143,7 @@ def test_what_cannot_be_packed_or_streamed(folder: AnnotationSet, index: ShardIn
     with pytest.raises(DataError, match=r"no shard is of split 'test'; the splits there are: train, val"):
         ShardedDataset(index, "test", **VIEW)
     with pytest.raises(ConfigError, match="2 processes need a shard each, and split 'val'"):
-        ShardedDataset(index, "val", world_size=2, **VIEW)
+        ShardedDataset(index, "val", **VIEW).part(0, 2)
     with pytest.raises(DataError, match=r"shards\.json: missing or damaged"):
         read_shard_index(tmp_path)
 

@@ -121,6 +121,11 @@ class ExplanationDataset(Dataset[Sample]):
         return [item.annotated for item in self.items]
 
     @property
+    def annotated_images(self) -> int:
+        """How many images have one."""
+        return sum(self.annotated)
+
+    @property
     def epoch(self) -> int:
         """Which epoch it is, in every process that loads images."""
         return int(self._epoch)

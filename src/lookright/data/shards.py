@@ -9,21 +9,34 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import tarfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookright.data.annotations import AnnotationSet, Item
+from lookright.config import DataConfig
+from lookright.data.annotations import AnnotationSet, Area, Item
+from lookright.data.layout import IMAGE_SUFFIXES
 from lookright.errors import ConfigError, DataError
 from lookright.files import replacing
 from lookright.types import Task
 
 INDEX = "shards.json"
+
+FORMAT = "webdataset"
+"""The `--format` of a folder of shards; without it such a folder is known by its index."""
+
+_PACKED = ("annotations", "format", "positive_categories", "negative_categories", "combine")
+"""Options that count when shards are packed, not when they are read."""
+
+_CHOSEN = ("annotated_per_class", "train_per_class")
+"""Options that need to know all images."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,10 @@ class Shard:
     images: int
     annotated: int
     """how many of the images are"""
+    positive: int
+    """how many have a positive mark"""
+    negative: int
+    """how many have a negative one"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,12 @@ class ShardIndex:
     root: Path
     classes: tuple[str, ...]
     shards: tuple[Shard, ...]
+    task: Task = Task.SINGLE_LABEL
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that there are."""
+        return tuple(dict.fromkeys(shard.split for shard in self.shards))
 
     def split(self, name: str) -> tuple[Shard, ...]:
         """The shards of a split.
@@ -54,9 +77,41 @@ class ShardIndex:
         """
         found = tuple(shard for shard in self.shards if shard.split == name)
         if not found:
-            there = ", ".join(sorted({shard.split for shard in self.shards}))
+            there = ", ".join(self.splits)
             raise DataError(f"{self.root}: no shard is of split {name!r}; the splits there are: {there}")
         return found
+
+
+def is_sharded(config: DataConfig) -> bool:
+    """Whether the options name a folder of shards.
+
+    Example:
+        >>> is_sharded(DataConfig(data=Path("photos"))), is_sharded(DataConfig(format="webdataset"))
+        (False, True)
+    """
+    return config.format == FORMAT or (config.data is not None and (config.data / INDEX).is_file())
+
+
+def find_shards(config: DataConfig) -> ShardIndex | None:
+    """Read the index of the folder of shards that the options name; None if they name a data folder.
+
+    Raises:
+        ConfigError: options that cannot work on shards.
+        DataError: as `read_shard_index`.
+    """
+    if config.data is None or not is_sharded(config):
+        return None
+    plain, wrong = DataConfig(format=FORMAT if config.format == FORMAT else "folders"), []
+    if packed := [name for name in _PACKED if getattr(config, name) != getattr(plain, name)]:
+        wrong.append(f"{', '.join(packed)}: given for shards, which hold what was packed; pack the data so")
+    if chosen := [name for name in _CHOSEN if getattr(config, name) is not None]:
+        wrong.append(
+            f"{', '.join(chosen)}: images cannot be chosen from shards; train on the data folder, or leave "
+            "this out"
+        )
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    return read_shard_index(config.data)
 
 
 def read_shard_index(root: Path) -> ShardIndex:
@@ -114,8 +169,7 @@ def write_shards(
         for number, start in enumerate(range(0, len(items), images_per_shard)):
             part = [items[i] for i in order[start : start + images_per_shard]]
             name = f"{split}-{number:04d}.tar"
-            _write_shard(folder / name, part, start)
-            shards.append(Shard(name, split, len(part), sum(item.annotated for item in part)))
+            shards.append(_write_shard(folder / name, split, part, start))
     # Last, so that a folder with an index is whole.
     with replacing(folder / INDEX) as temporary:
         index = {"classes": list(annotation_set.classes), "shards": [asdict(shard) for shard in shards]}
@@ -137,25 +191,68 @@ def load_webdataset() -> ModuleType:
     return module
 
 
-def _write_shard(path: Path, items: Sequence[Item], first: int) -> None:
+def read_shard_items(index: ShardIndex, split: str) -> tuple[Item, ...]:
+    """Read what the images of a split are, without their pixels and marks.
+
+    Their path is that of the shard, and the name in it.
+
+    Args:
+        index: as `read_shard_index` gives it
+        split: which images
+
+    Raises:
+        DataError: the split is not there, or a shard cannot be read.
+    """
+    items: list[Item] = []
+    for shard in index.split(split):
+        path = index.root / shard.file
+        try:
+            with tarfile.open(path, "r:") as tar:
+                items += _read_items(path, tar)
+        except (OSError, ValueError, EOFError, KeyError, TypeError, tarfile.TarError) as error:
+            raise DataError(f"{path}: cannot be read ({error}); copy it again, or pack again") from error
+    return tuple(items)
+
+
+def _read_items(path: Path, tar: tarfile.TarFile) -> Iterator[Item]:
+    facts: dict[str, dict[str, Any]] = {}
+    photos: dict[str, str] = {}
+    for member in tar:
+        key, _, suffix = member.name.partition(".")
+        if f".{suffix}" in IMAGE_SUFFIXES:
+            photos[key] = member.name
+        elif suffix == "json" and (file := tar.extractfile(member)) is not None:
+            facts[key] = json.load(file)
+    for key, told in facts.items():
+        yield Item(told["id"], path / photos[key], told["label"], told["split"], told["group"])
+
+
+def _write_shard(path: Path, split: str, items: Sequence[Item], first: int) -> Shard:
     writer = load_webdataset().TarWriter
+    counts = {"annotated": 0, "positive": 0, "negative": 0}
     with (
         replacing(path) as temporary,
         temporary.open("wb") as file,
         writer(file, encoder=False, mtime=0) as tar,
     ):
         for i, item in enumerate(items):
-            tar.write({"__key__": f"{first + i:08d}", **_members(item)})
+            sides = None if item.marks is None else item.marks.sides()
+            tar.write({"__key__": f"{first + i:08d}", **_members(item, sides)})
+            if sides is not None:
+                counts["annotated"] += 1
+                for name, side in zip(("positive", "negative"), sides, strict=True):
+                    counts[name] += bool((side > 0).any())
+    return Shard(path.name, split, len(items), **counts)
 
 
-def _members(item: Item) -> dict[str, bytes]:
+def _members(item: Item, sides: tuple[Area, Area] | None) -> dict[str, bytes]:
     """What is in a shard of one image, by suffix."""
-    facts = {
+    facts: dict[str, Any] = {
         "id": item.id,
         "label": item.label,
         "split": item.split,
         "group": item.group,
-        "annotated": item.annotated,
+        "annotated": sides is not None,
         "covers_whole_image": item.marks is not None and item.marks.covers_whole_image,
     }
     try:
@@ -163,8 +260,8 @@ def _members(item: Item) -> dict[str, bytes]:
     except OSError as error:
         raise DataError(f"{item.path}: cannot be read ({error.strerror}); copy it again") from error
     found = {item.path.suffix.lower().removeprefix("."): image, "json": json.dumps(facts).encode()}
-    if item.marks is not None:
-        positive, negative = item.marks.sides()
+    if sides is not None:
+        positive, negative = sides
         found |= _mask("mask", positive)
         if negative.any():
             found |= _mask("negative", negative)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from lookright.data.dataset import ExplanationDataset, collate
 from lookright.data.layout import IMAGE_SUFFIXES
 from lookright.data.masks import load_mask
 from lookright.data.samplers import check_rank, even_parts
-from lookright.data.shards import Shard, ShardIndex, load_webdataset
+from lookright.data.shards import INDEX, Shard, ShardIndex, load_webdataset
 from lookright.data.transforms import draw_mirrored
+from lookright.data.workers import plain_errors
 from lookright.errors import ConfigError, DataError
 from lookright.types import Batch, Sample
 
@@ -30,10 +32,10 @@ _Raw = dict[str, Any]
 class ShardedDataset(IterableDataset[Sample]):
     """The images of a split in a stream: the samples that `ExplanationDataset` gives, in another order.
 
-    Each process reads shards of its own, the same ones in every epoch (as even in images as whole shards
-    allow), and in it each worker. In every epoch the shards come in another order, and their images pass
-    through a buffer out of which they are drawn at random. The order depends on (seed, epoch) and on how many
-    processes and workers there are; whether an image is mirrored, on (seed, epoch, image) alone.
+    Each process reads shards of its own (`part`), the same ones in every epoch (as even in images as whole
+    shards allow), and in it each worker. In every epoch the shards come in another order, and their images
+    pass through a buffer out of which they are drawn at random. The order depends on (seed, epoch) and on how
+    many processes and workers there are; whether an image is mirrored, on (seed, epoch, image) alone.
 
     Args:
         index: as `read_shard_index` gives it
@@ -41,11 +43,10 @@ class ShardedDataset(IterableDataset[Sample]):
         image_size, mean, std, flip, seed, negatives_outside: as for `ExplanationDataset`
         shuffle: another order in every epoch; False keeps that of the shards
         buffer: images among which the next one is drawn, undecoded
-        rank: of this process
-        world_size: number of processes
+        classes: names in the order in which labels are wanted; by default the order of the index
 
     Raises:
-        ConfigError: an argument out of range, or fewer shards than processes.
+        ConfigError: an argument out of range.
         DataError: the split is not there.
     """
 
@@ -62,28 +63,21 @@ class ShardedDataset(IterableDataset[Sample]):
         negatives_outside: float | None = None,
         shuffle: bool = True,
         buffer: int = 1000,
-        rank: int = 0,
-        world_size: int = 1,
+        classes: Sequence[str] | None = None,
     ) -> None:
         if buffer < 1:
             raise ConfigError(f"buffer: got {buffer}, need 1 or more")
-        check_rank(rank, world_size)
-        shards = index.split(split)
-        if len(shards) < world_size:
-            raise ConfigError(
-                f"devices: {world_size} processes need a shard each, and split {split!r} of {index.root} has "
-                f"{len(shards)}; pack it with fewer images per shard"
-            )
         self.root = index.root
-        self.images = sum(shard.images for shard in shards)
-        """of the split, over all processes"""
-        self.annotated = sum(shard.annotated for shard in shards)
-        """how many of them are"""
-        by_rank = _share_out(shards, world_size)
-        self.images_by_rank = [sum(shard.images for shard in part) for part in by_rank]
-        self._shards = by_rank[rank]
+        self.split = split
+        self._shards: Sequence[Shard] = index.split(split)
+        self.images_by_rank = [len(self)]
+        """how many images each process reads"""
+        self.rank = 0
+        """which of these this one is"""
+        self._parts: Sequence[Sequence[Shard]] = [self._shards]
+        names = index.classes if classes is None else tuple(classes)
+        self._label = [names.index(name) for name in index.classes]
         self._flip, self._seed, self._shuffle, self._buffer = flip, seed, shuffle, buffer
-        self._rank = rank
         self._reader = ExplanationDataset(
             [],
             image_size=image_size,
@@ -93,6 +87,56 @@ class ShardedDataset(IterableDataset[Sample]):
             negatives_outside=negatives_outside,
             cache_bytes=0,
         )
+
+    def __len__(self) -> int:
+        """Images of the split, over all processes."""
+        return sum(shard.images for shard in self._shards)
+
+    @property
+    def annotated_images(self) -> int:
+        """How many of them are annotated."""
+        return sum(shard.annotated for shard in self._shards)
+
+    @property
+    def positive_images(self) -> int:
+        """How many have a positive mark."""
+        return sum(shard.positive for shard in self._shards)
+
+    @property
+    def negative_images(self) -> int:
+        """How many have a negative mark, derived ones not among them."""
+        return sum(shard.negative for shard in self._shards)
+
+    @property
+    def negatives_outside(self) -> float | None:
+        """As for `ExplanationDataset`."""
+        return self._reader.negatives_outside
+
+    @property
+    def from_memory(self) -> None:
+        """No photo is kept."""
+        return None
+
+    def part(self, rank: int, world_size: int) -> Self:
+        """Give what one of several processes reads. The epoch is that of the whole.
+
+        Args:
+            rank: of the process
+            world_size: number of processes
+
+        Raises:
+            ConfigError: fewer shards than processes.
+        """
+        check_rank(rank, world_size)
+        if len(self._shards) < world_size:
+            raise ConfigError(
+                f"devices: {world_size} processes need a shard each, and split {self.split!r} of {self.root} "
+                f"has {len(self._shards)}; pack it with fewer images per shard"
+            )
+        part = copy.copy(self)
+        part.rank, part._parts = rank, _share_out(self._shards, world_size)
+        part.images_by_rank = [sum(shard.images for shard in mine) for mine in part._parts]
+        return part
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch begins: every epoch has another order and mirrors other images.
@@ -105,9 +149,9 @@ class ShardedDataset(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        shards = list(_share_out(self._shards, workers)[number])
+        shards = list(_share_out(self._parts[self.rank], workers)[number])
         epoch = self._reader.epoch
-        seed = np.random.SeedSequence([self._seed, epoch, self._rank, number]).generate_state(1)[0]
+        seed = np.random.SeedSequence([self._seed, epoch, self.rank, number]).generate_state(1)[0]
         generator = random.Random(int(seed))
         if self._shuffle:
             generator.shuffle(shards)
@@ -126,9 +170,10 @@ class ShardedDataset(IterableDataset[Sample]):
             suffix = next(name for name in raw if f".{name}" in IMAGE_SUFFIXES)
             path = _unpack(folder, suffix, raw)
             marks = _marks(folder, raw, facts) if facts["annotated"] else None
-            item = Item(facts["id"], path, facts["label"], facts["split"], facts["group"], marks)
+            label = self._label[facts["label"]]
+            item = Item(facts["id"], path, label, facts["split"], facts["group"], marks)
             index = int(raw["__key__"])
-        except (KeyError, ValueError, TypeError, StopIteration) as error:
+        except (KeyError, IndexError, ValueError, TypeError, StopIteration) as error:
             raise DataError(
                 f"{where}: needs KEY.jpg (or another image) and KEY.json as lookright pack writes them "
                 f"({type(error).__name__}: {error})"
@@ -147,7 +192,7 @@ class StreamLoader:
     Every process cuts its images into the same number of batches, whose sizes differ by at most one.
 
     Args:
-        dataset: the stream
+        dataset: the stream, or the part of it that this process reads
         batch_size: images per step and process, at most
         workers: processes that read and decode; one that has no shard stays idle
     """
@@ -163,7 +208,13 @@ class StreamLoader:
                 f"data: the shards of {dataset.root} are too uneven: one process has {fewest} images for "
                 f"{self._steps} steps; pack them with fewer images per shard"
             )
-        self._samples = DataLoader(dataset, batch_size=None, num_workers=workers, generator=torch.Generator())
+        self._samples = DataLoader(
+            dataset,
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,  # starting them may take seconds
+            generator=torch.Generator(),
+        )
 
     def __len__(self) -> int:
         """Batches per epoch, the same on every process."""
@@ -171,11 +222,23 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         samples = iter(self._samples)
-        for size in even_parts(self.dataset.images_by_rank[self.dataset._rank], self._steps):
-            part = list(islice(samples, size))
-            if len(part) < size:
-                raise DataError(f"{self.dataset.root}: fewer images than shards.json says; pack it again")
-            yield collate(part)
+        sizes = even_parts(self.dataset.images_by_rank[self.dataset.rank], self._steps)
+        with plain_errors():
+            for size in sizes:
+                part = list(islice(samples, size))
+                if len(part) < size:
+                    raise DataError(f"{self.dataset.root}: fewer images than {INDEX} says; pack it again")
+                yield collate(part)
+            if next(samples, None) is not None:  # which lets workers come to their end, too
+                raise DataError(f"{self.dataset.root}: more images than {INDEX} says; pack it again")
+
+    def set_epoch(self, epoch: int) -> None:
+        """As `ShardedDataset.set_epoch`."""
+        self.dataset.set_epoch(epoch)
+
+
+Images = ExplanationDataset | ShardedDataset
+"""The images of a split, at hand or streamed."""
 
 
 def _share_out(shards: Sequence[Shard], parts: int) -> list[list[Shard]]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from lookright.data import Counterexamples, ExplanationDataset
+from lookright.data import Counterexamples
+from lookright.data.stream import Images, ShardedDataset
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
 
@@ -17,11 +18,12 @@ _REMEDY = {
 
 
 def check_annotations(
-    method: str, supervision: Sequence[ExplanationLoss | Counterexamples], train: ExplanationDataset
+    method: str, supervision: Sequence[ExplanationLoss | Counterexamples], train: Images
 ) -> None:
     """Refuse a method whose annotation is missing from the training images.
 
-    Marks are drawn image by image, at the size of training, until all that is needed is found.
+    Marks are drawn image by image, at the size of training, until all that is needed is found. Those of
+    shards were counted when they were packed.
 
     Args:
         method: as the user wrote it
@@ -33,8 +35,7 @@ def check_annotations(
     """
     if not supervision:
         return
-    annotated = [index for index, has in enumerate(train.annotated) if has]
-    if not annotated:
+    if not train.annotated_images:
         raise ConfigError(
             f"method: {method} needs annotations, and none of the {len(train)} training images has "
             "one; add masks, give --annotations, or use --method baseline"
@@ -44,19 +45,38 @@ def check_annotations(
         signs = [sign for sign in _REMEDY if sign in part.uses]
         if len(signs) == 1:
             missing[signs[0]] = type(part).__name__
-    for index in annotated:
-        if not missing:
-            return
-        sample = train.sample(index, mirrored=False)
-        marks = torch.stack([sample.annotation, *(annotation for _, annotation in sample.annotations)])
-        for sign, there in (("positive", marks > 0), ("negative", marks < 0)):
-            if bool(there.any()):
-                missing.pop(sign, None)
+    if missing:
+        for sign in _find_signs(train, set(missing)):
+            del missing[sign]
     for sign, name in missing.items():
         raise ConfigError(
-            f"method: {method} uses {sign} marks alone ({name}), and none of the {len(annotated)} annotated "
-            f"training images has one; {_REMEDY[sign]}, or choose one of {', '.join(_without(sign))}"
+            f"method: {method} uses {sign} marks alone ({name}), and none of the {train.annotated_images} "
+            f"annotated training images has one; {_REMEDY[sign]}, or choose one of "
+            f"{', '.join(_without(sign))}"
         )
+
+
+def _find_signs(train: Images, wanted: set[str]) -> set[str]:
+    """Which of the signs some training image has."""
+    if isinstance(train, ShardedDataset):
+        negatives = train.negative_images
+        if train.negatives_outside is not None:
+            negatives += train.positive_images
+        counts = {"positive": train.positive_images, "negative": negatives}
+        return {sign for sign in wanted if counts[sign]}
+    found: set[str] = set()
+    for index, has in enumerate(train.annotated):
+        if wanted <= found:
+            break
+        if has:
+            sample = train.sample(index, mirrored=False)
+            marks = torch.stack([sample.annotation, *(annotation for _, annotation in sample.annotations)])
+            found |= {
+                sign
+                for sign, there in (("positive", marks > 0), ("negative", marks < 0))
+                if bool(there.any())
+            }
+    return wanted & found
 
 
 def _without(sign: str) -> list[str]:

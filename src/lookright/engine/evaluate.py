@@ -12,11 +12,14 @@ import numpy as np
 import torch
 
 import lookright
-from lookright.config import DataConfig
+from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset
+from lookright.data.shards import find_shards, read_shard_items
+from lookright.data.stream import Images
 from lookright.engine.features import FeatureStore
 from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import make_dataset, read_data
+from lookright.engine.streaming import make_stream
 from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import ConfigError, DataError
@@ -78,8 +81,7 @@ def evaluate(
     about = {"split": split, "data": str(Path(str(config.data)).resolve())}
     folder = run.folder.evaluation(split) if out is None else out
     _refuse_another(folder, about)
-    annotation_set = matching(read_data(config), run).split(split)
-    dataset = make_dataset(annotation_set, run.classifier, run.config)
+    annotation_set, dataset = images_of(run, split, config)
     where = pick_device(device)
     run.classifier.network.to(where)
     trunk = stored_trunk(run, [run.explainer], dataset, store)
@@ -93,11 +95,11 @@ def evaluate(
         output=run.output,
         trunk=trunk,
     )
-    rows, figures = _tell(result, annotation_set, run.output.task)
+    rows, figures = _tell(result, annotation_set)
     figures["about"] = about | {
         "task": run.output.task.value,
         "images": len(dataset),
-        "annotated": sum(dataset.annotated),
+        "annotated": dataset.annotated_images,
         "checkpoint": str(run.folder.best),
         "lookright": lookright.__version__,
     }
@@ -108,7 +110,7 @@ def evaluate(
 def stored_trunk(
     run: TrainedRun,
     explainers: Iterable[Explainer],
-    dataset: ExplanationDataset,
+    dataset: Images,
     store: FeatureStore | None = None,
 ) -> FrozenTrunk | None:
     """The features of the frozen part of a trained run, for images that are not mirrored.
@@ -116,11 +118,11 @@ def stored_trunk(
     Args:
         run: whose network
         explainers: all that will look at it
-        dataset: the images
+        dataset: the images; of a stream no features are kept
         store: where the features are; by default where the run's options say, None if they say nowhere
     """
     store = FeatureStore.of(run.config) if store is None else store
-    if store is None:
+    if store is None or not isinstance(dataset, ExplanationDataset):
         return None
     network = run.classifier.network
     apply_scope(network, run.config.train, image_size=run.config.image_size)
@@ -128,10 +130,45 @@ def stored_trunk(
     return trunk if trunk is not None and trunk.fill([dataset], next(network.parameters()).device) else None
 
 
-def _tell(result: Inference, annotation_set: AnnotationSet, task: Task) -> tuple[PerImage, dict[str, Any]]:
+def images_of(
+    run: TrainedRun,
+    split: str,
+    config: DataConfig,
+    options: TrainConfig | None = None,
+    *,
+    negatives: bool = False,
+) -> tuple[AnnotationSet, Images]:
+    """Give a split of a data folder, or of shards, as a trained network wants it.
+
+    Args:
+        run: whose network
+        split: which images
+        config: where they are
+        options: how they are made; by default as the run says
+        negatives: derive negative marks where the options say so
+
+    Returns:
+        what the images are, in any order, and the images
+
+    Raises:
+        ConfigError, DataError: no such data or split, another task, or a class that the run does not know.
+    """
+    options = run.config if options is None else options
+    index = find_shards(config)
+    if index is None:
+        found = matching(read_data(config), run).split(split)
+        return found, make_dataset(found, run.classifier, options, negatives=negatives)
+    matching(AnnotationSet(index.root, index.classes, (), task=index.task), run)
+    items = read_shard_items(index, split)
+    stream = make_stream(index, split, run.classifier, options, negatives=negatives, classes=run.classes)
+    return AnnotationSet(index.root, run.classes, items, task=index.task), stream
+
+
+def _tell(result: Inference, annotation_set: AnnotationSet) -> tuple[PerImage, dict[str, Any]]:
     """The rows and the figures."""
-    files = [str(item.path) for item in annotation_set.items]
-    groups = [item.group for item in annotation_set.items]
+    items = {item.id: item for item in annotation_set.items}
+    files = [str(items[id].path) for id in result.id]
+    groups = [items[id].group for id in result.id]
     classes, label, prediction = annotation_set.classes, result.label, result.probabilities
     if result.rows is not None:
         rows = multilabel_rows(
@@ -146,7 +183,7 @@ def _tell(result: Inference, annotation_set: AnnotationSet, task: Task) -> tuple
             localization=result.localization,
         )
         return rows, summarize_multilabel(rows, prediction, label, classes, groups)
-    if task is Task.REGRESSION:
+    if annotation_set.task is Task.REGRESSION:
         predicted = prediction[:, 0]
         rows = regression_rows(
             ids=result.id,

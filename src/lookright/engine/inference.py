@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lookright.data import ExplanationDataset
+from lookright.data.stream import Images
 from lookright.engine.loading import load_batches
 from lookright.engine.tasks import PLAIN, Output
 from lookright.engine.trunk import FrozenTrunk
@@ -48,7 +48,7 @@ class Inference:
 
 def infer(
     explainer: Explainer,
-    dataset: ExplanationDataset,
+    dataset: Images,
     *,
     batch_size: int = 32,
     device: torch.device | str = "cpu",
@@ -75,7 +75,8 @@ def infer(
         figures: of localization, those that are wanted
 
     Returns:
-        one row per image, or per image and annotated class, in the order of the data set
+        one row per image, or per image and annotated class, in the order of the data set (of a stream: in
+        that of its shards, with workers in turns)
 
     Raises:
         NonFiniteError: logits or a map with NaN or infinite values.

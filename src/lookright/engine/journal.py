@@ -157,7 +157,7 @@ class Journal:
             "versions": _versions(),
             "command": self.command,
             "method": self.config.method,
-            "classes": list(setup.annotation_set.classes),
+            "classes": list(setup.classes),
             "output": setup.output.facts,
             "mean": list(setup.classifier.mean),
             "std": list(setup.classifier.std),
@@ -173,7 +173,7 @@ class Journal:
             "device": self.device,
             "images": {
                 "train": len(setup.train),
-                "annotated": sum(setup.train.annotated),
+                "annotated": setup.train.annotated_images,
                 "val": len(setup.val) if setup.val else 0,
             },
             "photos_from_memory": _rounded(setup.train.from_memory),

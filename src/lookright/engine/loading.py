@@ -7,14 +7,38 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
-from lookright.data import ExplanationDataset, ResidentDataset, collate
+from lookright.config import TrainConfig
+from lookright.data import AnnotatedBatchSampler, ResidentDataset, collate
+from lookright.data.stream import Images, ShardedDataset, StreamLoader
+from lookright.data.workers import plain_errors
 from lookright.engine.trunk import FrozenTrunk
 from lookright.types import Batch
 
 
+def share_out(
+    train: Images, config: TrainConfig, *, rank: int = 0, world_size: int = 1
+) -> AnnotatedBatchSampler | StreamLoader:
+    """Share the training images out to processes and batches; all processes make the same number of steps.
+
+    Args:
+        train: the images
+        config: the options
+        rank: of this process
+        world_size: number of processes
+
+    Raises:
+        ConfigError: there are too few images, or shards, for so many processes.
+    """
+    if isinstance(train, ShardedDataset):
+        return StreamLoader(train.part(rank, world_size), config.batch_size, workers=config.workers)
+    return AnnotatedBatchSampler(
+        train.annotated, config.batch_size, seed=config.seed, rank=rank, world_size=world_size
+    )
+
+
 def load_batches(
-    dataset: ExplanationDataset,
-    batches: Sampler[list[int]] | int,
+    dataset: Images,
+    batches: Sampler[list[int]] | StreamLoader | int,
     *,
     device: torch.device | str = "cpu",
     workers: int = 0,
@@ -25,29 +49,46 @@ def load_batches(
     Where the trunk serves every image, and the annotations fit into the memory that the data set may take,
     no photo is opened and the batches are on the device already. Otherwise photos are loaded, in worker
     processes that live on from epoch to epoch, so that they decode each photo once. Neither way draws from
-    torch's global random numbers: dropout is the same.
+    torch's global random numbers: dropout is the same. Shards are read anew in every epoch.
 
     Args:
         dataset: the images
-        batches: gives the indices of each batch; or how many images, in order
+        batches: as `share_out` gives it; or how many images, in order
         device: where the network is
         workers: processes that load photos
         trunk: features of the frozen part, filled
     """
+    if isinstance(batches, StreamLoader):
+        return batches
+    if isinstance(dataset, ShardedDataset):
+        if not isinstance(batches, int):
+            raise TypeError("batches: a stream has no indices; give share_out's, or how many images")
+        return StreamLoader(dataset, batches, workers=workers)
     if isinstance(batches, int):
         batches = BatchSampler(SequentialSampler(dataset), batches, drop_last=False)
     fits = ResidentDataset.nbytes(dataset) <= dataset.cache_bytes
     if fits and trunk is not None and trunk.serves(dataset):
         return _Gathered(ResidentDataset(dataset, device), batches)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=torch.device(device).type == "cuda",
-        generator=torch.Generator(),
+    return _Loaded(
+        DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.device(device).type == "cuda",
+            generator=torch.Generator(),
+        )
     )
+
+
+class _Loaded:
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        with plain_errors():
+            yield from self.loader
 
 
 class _Gathered:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
-from lookright.data import collate
-from lookright.engine.evaluate import matching, stored_trunk
+from lookright.engine.evaluate import images_of, stored_trunk
 from lookright.engine.features import FeatureStore
-from lookright.engine.setup import make_dataset, make_objective, read_data
+from lookright.engine.loading import load_batches
+from lookright.engine.setup import make_objective
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
 from lookright.errors import ConfigError, DataError
@@ -64,13 +63,12 @@ def measure(
     objective = make_objective(config, run.classifier, run.explainer)
     if not objective.terms:
         raise ConfigError(f"method: {config.method} supervises no explanation: there is nothing to measure")
-    images = matching(read_data(config), run).split(split)
-    dataset = make_dataset(images, run.classifier, config, negatives=True)
+    images, dataset = images_of(run, split, config, config, negatives=True)
     model = SupervisedModel(network, run.explainer, objective)
     model.trunk = stored_trunk(run, model.explainers.values(), dataset, store)
     total = count = 0.0
     with evaluating(model), torch.no_grad():
-        for batch in DataLoader(dataset, batch_size=batch_size, collate_fn=collate):
+        for batch in load_batches(dataset, batch_size):
             annotated = float(batch.annotated.sum())
             total += annotated * float(sum(model(batch).explanation_losses))
             count += annotated

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from lookright.config import TrainConfig, option_name
+from lookright.data.shards import is_sharded
 from lookright.errors import CheckpointError, ConfigError
 from lookright.files import replacing
 
@@ -134,6 +135,15 @@ class RunFolder:
         with replacing(self.facts_file) as temporary:
             temporary.write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
 
+    def mark_failed(self) -> None:
+        """Say in run.json that the run failed, unless it says already how the run ended.
+
+        For a process that is not the one that writes: it calls this last of all, before it ends.
+        """
+        facts = self.facts()
+        if facts.get("status") == "running":
+            self.write_facts(facts | {"status": "failed"})
+
     def write_log(self, rows: Sequence[Mapping[str, float | int | None]]) -> None:
         """Write log.csv: the union of the rows' columns, empty where a row has none."""
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -187,6 +197,8 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
-    # Paths may be given relative to another folder. Loading processes and a cache change nothing.
-    options = asdict(replace(config, resume=False, workers=0, cache_dir=None, cache_gb=0))
+    # Paths may be given relative to another folder. A cache changes nothing; nor do the processes that load
+    # images, unless these are streamed: their order depends on who reads which shard.
+    workers = config.workers if is_sharded(config) else 0
+    options = asdict(replace(config, resume=False, workers=workers, cache_dir=None, cache_gb=0))
     return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}

@@ -16,8 +16,11 @@ from lookright.data import (
     choose_subsets,
     read_annotations,
 )
+from lookright.data.shards import ShardIndex, find_shards
+from lookright.data.stream import Images, ShardedDataset
 from lookright.engine.annotation_check import check_annotations
-from lookright.engine.tasks import PLAIN, Output, check_fits, count_outputs
+from lookright.engine.streaming import check_stream, make_stream
+from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
 from lookright.engine.trained_run import start_from
 from lookright.engine.trial import find_stride, try_out
 from lookright.engine.trunk import frozen_units
@@ -39,9 +42,10 @@ from lookright.types import Task
 class Setup:
     """The parts of a training run."""
 
-    annotation_set: AnnotationSet
-    train: ExplanationDataset
-    val: ExplanationDataset | None
+    classes: tuple[str, ...]
+    """names in the order of their labels"""
+    train: Images
+    val: Images | None
     classifier: Classifier
     explainer: Explainer
     scope: Scope
@@ -61,13 +65,9 @@ def set_up(config: TrainConfig) -> Setup:
     """
     check_options(config)
     parse_method(config)
-    annotation_set = choose_subsets(
-        read_data(config),
-        seed=config.seed,
-        annotated_per_class=config.annotated_per_class,
-        train_per_class=config.train_per_class,
-    )
-    classifier, output = make_classifier(config, annotation_set)
+    shards = find_shards(config)
+    data = choose(read_data(config), config) if shards is None else shards
+    classifier, output = make_classifier(config, data)
     explainer = make_explainer(
         config.explainer,
         classifier.network,
@@ -77,18 +77,18 @@ def set_up(config: TrainConfig) -> Setup:
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
     objective = make_objective(config, classifier, explainer, output.task)
-    training = annotation_set.split("train")
-    training = replace(training, items=output.standardized(training.items))
-    train = make_dataset(training, classifier, config, augment=True)
+    train = make_images(data, "train", classifier, config, output)
+    if isinstance(train, ShardedDataset):
+        check_stream(train, config)
     counterexamples = make_counterexamples(config)
     supervision: list[ExplanationLoss | Counterexamples] = [term.loss for term in objective.terms]
     if counterexamples is not None:
         supervision.append(counterexamples)
     check_annotations(config.method, supervision, train)
     val = None
-    if "val" in annotation_set.splits:
-        val = make_dataset(annotation_set.split("val"), classifier, config)
-        if config.best in ("reasonability", "both") and not any(val.annotated):
+    if "val" in data.splits:
+        val = make_images(data, "val", classifier, config, output)
+        if config.best in ("reasonability", "both") and not val.annotated_images:
             raise ConfigError(
                 f"best: {config.best} needs annotated validation images, and none of the {len(val)} is; "
                 "annotate some, or use --best performance"
@@ -101,7 +101,7 @@ def set_up(config: TrainConfig) -> Setup:
         )
     freeze_batchnorm = config.batchnorm == "frozen" or (config.batchnorm == "auto" and bool(scope.frozen))
     return Setup(
-        annotation_set,
+        data.classes,
         train,
         val,
         classifier,
@@ -114,12 +114,35 @@ def set_up(config: TrainConfig) -> Setup:
     )
 
 
-def make_classifier(config: TrainConfig, annotation_set: AnnotationSet) -> tuple[Classifier, Output]:
+def choose(annotation_set: AnnotationSet, config: TrainConfig) -> AnnotationSet:
+    """Keep the training images and annotations that the options name."""
+    return choose_subsets(
+        annotation_set,
+        seed=config.seed,
+        annotated_per_class=config.annotated_per_class,
+        train_per_class=config.train_per_class,
+    )
+
+
+def make_images(
+    data: Data, split: str, classifier: Classifier, config: TrainConfig, output: Output
+) -> Images:
+    """Make the images of a split for a training run, those of `train` augmented and their numbers scaled."""
+    augment = split == "train"
+    if isinstance(data, ShardIndex):
+        return make_stream(data, split, classifier, config, augment=augment)
+    part = data.split(split)
+    if augment:
+        part = replace(part, items=output.standardized(part.items))
+    return make_dataset(part, classifier, config, augment=augment)
+
+
+def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output]:
     """Make the network of a run, its weights drawn by the seed; and say what its outputs mean.
 
     Args:
         config: the options
-        annotation_set: the data
+        data: what it learns from
 
     Raises:
         ConfigError, CheckpointError: a network that there is not, or weights that do not fit it.
@@ -127,13 +150,13 @@ def make_classifier(config: TrainConfig, annotation_set: AnnotationSet) -> tuple
     torch.manual_seed(config.seed)
     classifier = create(
         config.backbone,
-        num_classes=count_outputs(annotation_set),
+        num_classes=count_outputs(data),
         weights="none" if config.start else config.weights,
         image_size=config.image_size,
     )
     if not config.start:
-        return classifier, Output.of(annotation_set)
-    output = start_from(classifier, config.start, annotation_set)
+        return classifier, Output.of(data)
+    output = start_from(classifier, config.start, data)
     return replace(classifier, weights=f"{config.start}: all, head included"), output
 
 

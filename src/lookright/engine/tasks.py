@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lookright.config import TrainConfig
 from lookright.data import AnnotationSet, Item
+from lookright.data.shards import ShardIndex
 from lookright.errors import CheckpointError, ConfigError
 from lookright.losses import ExplanationLoss
 from lookright.metrics import (
@@ -25,6 +26,9 @@ from lookright.metrics import (
 )
 from lookright.metrics.multilabel import PRESENT
 from lookright.types import Score, Target, Task
+
+Data = AnnotationSet | ShardIndex
+"""What a run learns from: images at hand, or shards."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,15 @@ class Output:
     std: float = 1.0
 
     @classmethod
-    def of(cls, annotation_set: AnnotationSet) -> Self:
+    def of(cls, data: Data) -> Self:
         """Take the task from the data, and the scale of a number from its training images."""
-        values = [
-            item.value for item in annotation_set.items if item.split == "train" and item.value is not None
-        ]
-        if annotation_set.task is not Task.REGRESSION or not values:
-            return cls(annotation_set.task)
+        items = data.items if isinstance(data, AnnotationSet) else ()
+        values = [item.value for item in items if item.split == "train" and item.value is not None]
+        if data.task is not Task.REGRESSION or not values:
+            return cls(data.task)
         mean = math.fsum(values) / len(values)
         std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
-        return cls(annotation_set.task, mean, std or 1.0)
+        return cls(data.task, mean, std or 1.0)
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
@@ -142,9 +145,9 @@ PLAIN = Output()
 """One class per image."""
 
 
-def count_outputs(annotation_set: AnnotationSet) -> int:
+def count_outputs(data: Data) -> int:
     """K: one per class, or one where a number is predicted."""
-    return 1 if annotation_set.task is Task.REGRESSION else len(annotation_set.classes)
+    return 1 if data.task is Task.REGRESSION else len(data.classes)
 
 
 def check_fits(task: Task, losses: Iterable[ExplanationLoss], config: TrainConfig) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from lightning_fabric import Fabric
@@ -13,6 +16,8 @@ from lookright.engine.processes import as_launched, find_launcher, launch, make_
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.trainer import Trainer
+
+log = logging.getLogger("lookright")
 
 
 def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None = None) -> RunFolder:
@@ -33,7 +38,7 @@ def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None 
     Raises:
         ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
     """
-    config = as_launched(config)
+    config = after_restart(as_launched(config))
     folder = RunFolder(str(config.out))
     if find_launcher():  # all processes are here already, and what one of them refuses ends them all
         fabric = make_fabric(config)
@@ -44,8 +49,26 @@ def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None 
     folder.create(config)  # after all that can be refused: a mistake leaves no folder behind
     # A process of its own rebuilds what it needs from the options: nothing heavy travels.
     own = setup if config.devices == 1 else None
-    launch(fabric, partial(_train_process, config=config, setup=own, command=command, store=store))
+    try:
+        launch(fabric, partial(_train_process, config=config, setup=own, command=command, store=store))
+    except Exception:  # one of several processes may have ended the one that writes
+        with suppress(Exception):
+            folder.mark_failed()
+        raise
     return folder
+
+
+def after_restart(config: TrainConfig) -> TrainConfig:
+    """Let a run go on from its last checkpoint where torchrun started its processes again (--max-restarts).
+
+    Args:
+        config: as `as_launched` gives it
+    """
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if find_launcher() else 0
+    if not restarts or config.resume or not RunFolder(str(config.out)).config_file.exists():
+        return config
+    log.info("restarted (%d): %s goes on where it stopped", restarts, config.out)
+    return replace(config, resume=True)
 
 
 def _prepare_and_train(fabric: Fabric, config: TrainConfig, command: str, store: FeatureStore | None) -> None:
@@ -63,5 +86,8 @@ def _train_process(
         trainer.run()
     except (KeyboardInterrupt, Exception) as error:
         with suppress(Exception):  # where the disk is full, or a GPU lost, that cannot be written either
-            trainer.stop("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            if fabric.global_rank == 0:
+                trainer.stop("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            elif isinstance(error, Exception):  # the first process may wait for this one until it is ended
+                trainer.journal.folder.mark_failed()
         raise

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookright.config import TrainConfig
-from lookright.data import AnnotationSet
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.tasks import PLAIN, Output
+from lookright.engine.tasks import PLAIN, Data, Output
 from lookright.errors import CheckpointError
 from lookright.explainers import Explainer, make_explainer
 from lookright.models import Classifier, create, load_exactly, read_weights
@@ -29,13 +28,13 @@ class TrainedRun:
     """what the network's outputs mean"""
 
 
-def start_from(classifier: Classifier, source: Path, annotation_set: AnnotationSet) -> Output:
+def start_from(classifier: Classifier, source: Path, data: Data) -> Output:
     """Load a classifier that the user already has: weights of the whole network, head included.
 
     Args:
         classifier: receives the weights
         source: a weight file, or a run folder, whose task and class names must be those of the data
-        annotation_set: the data
+        data: what it is to learn from
 
     Returns:
         what its outputs mean: as in that run; a number from a weight file is taken as it is
@@ -45,15 +44,15 @@ def start_from(classifier: Classifier, source: Path, annotation_set: AnnotationS
     """
     if not source.is_dir():
         load_exactly(classifier.network, read_weights(source), str(source))
-        return Output(annotation_set.task)
+        return Output(data.task)
     folder = RunFolder(source)
     tensors, facts = load_checkpoint(folder.best)
-    theirs, classes = tuple(facts["classes"]), annotation_set.classes
+    theirs, classes = tuple(facts["classes"]), data.classes
     output = Output.from_facts(facts)
-    if output.task is not annotation_set.task:
+    if output.task is not data.task:
         raise CheckpointError(
             f"from: {source} was trained for a {output.task.value} task, the data is for a "
-            f"{annotation_set.task.value} one; start from --weights"
+            f"{data.task.value} one; start from --weights"
         )
     if theirs != classes:
         raise CheckpointError(

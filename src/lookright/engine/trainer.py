@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lookright.config import TrainConfig
-from lookright.data import AnnotatedBatchSampler, generator_for
+from lookright.data import ExplanationDataset, generator_for
 from lookright.engine.board import Board
 from lookright.engine.channels_last import use_channels_last
 from lookright.engine.compiled import compile_trunk
@@ -25,7 +25,7 @@ from lookright.engine.features import FeatureStore
 from lookright.engine.finite import FiniteCheck, check_weights
 from lookright.engine.inference import infer
 from lookright.engine.journal import Journal, Row
-from lookright.engine.loading import load_batches
+from lookright.engine.loading import load_batches, share_out
 from lookright.engine.optimizer import make_optimizer
 from lookright.engine.processes import check_same
 from lookright.engine.schedule import learning_rate
@@ -69,13 +69,7 @@ class Trainer:
         self._trained = [p for p in self.supervised.parameters() if p.requires_grad]
         optimizer = make_optimizer(config, self._trained, fabric.device)
         self.model, self.optimizer = fabric.setup(self.supervised, optimizer)
-        self.sampler = AnnotatedBatchSampler(
-            setup.train.annotated,
-            config.batch_size,
-            seed=config.seed,
-            rank=fabric.global_rank,
-            world_size=fabric.world_size,
-        )
+        self.sampler = share_out(setup.train, config, rank=fabric.global_rank, world_size=fabric.world_size)
         self.steps_per_epoch = math.ceil(len(self.sampler) / config.accumulate)
         forward_passes = len(self.sampler) * config.epochs
         self.supervised.ratio = GradientRatio(setup.objective, min(STEPS, forward_passes // 10))
@@ -100,7 +94,8 @@ class Trainer:
             self.journal.write_facts("running")
         served: list[str] = []
         if self.trunk is not None:
-            datasets = [self.setup.train, *([self.setup.val] if self.setup.val else [])]
+            splits = (self.setup.train, self.setup.val)
+            datasets = [images for images in splits if isinstance(images, ExplanationDataset)]
             # One process of each machine computes what is kept on disk; the others find it there.
             with self.fabric.rank_zero_first(local=True) if config.cache_gb else nullcontext():
                 served = self.trunk.units if self.trunk.fill(datasets, self.fabric.device) else []
@@ -149,7 +144,8 @@ class Trainer:
 
     def _make_trunk(self, store: FeatureStore | None) -> FrozenTrunk | None:
         setup = self.setup
-        if setup.counterexamples is not None:  # new images in every batch
+        # New images in every batch, or more of them than anything can keep.
+        if setup.counterexamples is not None or not isinstance(setup.train, ExplanationDataset):
             return None
         return make_trunk(
             setup.classifier,

@@ -18,6 +18,7 @@ from lookright.data.readers.labelme import read_labelme
 from lookright.data.readers.own import read_with
 from lookright.data.readers.res import read_res
 from lookright.data.readers.voc import read_voc
+from lookright.data.shards import is_sharded
 from lookright.data.splits import label_photos
 from lookright.data.tables import LABELS_CSV
 from lookright.errors import ConfigError, DataError
@@ -70,8 +71,14 @@ def scan(config: DataConfig) -> AnnotationSet:
 
     Raises:
         ConfigError: no data folder was named, or the format does not go with images of several labels.
-        DataError: there is no data folder, no image in it, or no annotation file where one was named.
+        DataError: there is no data folder, no image in it, or no annotation file where one was named; or it
+            holds shards.
     """
+    if config.data is not None and is_sharded(config):
+        raise DataError(
+            f"{config.data}: holds shards, which can be trained on and evaluated, nothing else; give the "
+            "data folder that they were packed from"
+        )
     photos = find_photos(config.data)
     found = label_photos(photos)
     if found.task is Task.MULTI_LABEL:

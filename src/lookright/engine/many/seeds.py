@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import torch
 from torch import Tensor
 
 from lookright.config import TrainConfig
-from lookright.data import AnnotatedBatchSampler, ExplanationDataset, ResidentDataset, choose_subsets
+from lookright.data import AnnotatedBatchSampler, ExplanationDataset, ResidentDataset
+from lookright.data.stream import Images
 from lookright.engine.many.choose import without_method
 from lookright.engine.many.heads import Head, find_head
-from lookright.engine.setup import Setup, make_classifier, make_dataset, read_data, set_up
+from lookright.engine.setup import Setup, choose, make_classifier, make_images, read_data, set_up
 from lookright.models import Classifier
 from lookright.types import Batch, Task
 
@@ -56,37 +58,29 @@ def seed_parts(configs: Sequence[TrainConfig], device: torch.device) -> tuple[li
     residents: dict[object, ResidentDataset] = {}
 
     def part(config: TrainConfig, setup: Setup, head: Head, random_state: Tensor) -> SeedPart:
-        items = setup.train.items
-        if items not in residents:
-            residents[items] = make_resident(setup.train, device)
-        annotated = setup.train.annotated
-        sampler = AnnotatedBatchSampler(annotated, config.batch_size, seed=config.seed)
+        train = at_hand(setup.train)
+        if train.items not in residents:
+            residents[train.items] = make_resident(train, device)
+        sampler = AnnotatedBatchSampler(train.annotated, config.batch_size, seed=config.seed)
         weight = head.weight.detach().flatten(1).clone().to(device)
         bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().clone().to(device)
-        return SeedPart(config.seed, setup, residents[items], sampler, weight, bias, random_state)
+        return SeedPart(config.seed, setup, residents[train.items], sampler, weight, bias, random_state)
 
     parts = [part(first, setup, head_of(setup.classifier), random_state)]
     apart = {}
-    data = read_data(first) if others else setup.annotation_set
+    data = cache(partial(read_data, first))
     for config in others:
-        annotation_set = choose_subsets(
-            data,
-            seed=config.seed,
-            annotated_per_class=config.annotated_per_class,
-            train_per_class=config.train_per_class,
-        )
+        annotation_set = choose(data(), config)
         classifier, output = make_classifier(config, annotation_set)
         random_state = torch.get_rng_state()
         if not _same_frozen(classifier, setup):
             apart[config.seed] = "its frozen weights are not those of the first seed"
             continue
-        training = annotation_set.split("train")
-        training = replace(training, items=output.standardized(training.items))
-        train = make_dataset(training, setup.classifier, config, augment=True)
+        train = make_images(annotation_set, "train", setup.classifier, config, output)
         if len(train) != len(setup.train):
             apart[config.seed] = "another number of training images than the first seed"
             continue
-        own = replace(setup, annotation_set=annotation_set, train=train, output=output)
+        own = replace(setup, train=train, output=output)
         trained = dict(classifier.network.named_parameters())
         name = head_of(setup.classifier).name
         head = Head(trained[f"{name}.weight"], trained.get(f"{name}.bias"), name)
@@ -114,12 +108,24 @@ def _same_frozen(classifier: Classifier, setup: Setup) -> bool:
     return all(torch.equal(ours[name], theirs[name]) for name in ours if name not in learning)
 
 
-def make_resident(dataset: ExplanationDataset, device: torch.device) -> ResidentDataset:
+def at_hand(images: Images) -> ExplanationDataset:
+    """Give the images of a data folder.
+
+    Raises:
+        ApartError: they are streamed.
+    """
+    if not isinstance(images, ExplanationDataset):
+        raise ApartError("data: shards are streamed, to each run by itself")
+    return images
+
+
+def make_resident(images: Images, device: torch.device) -> ResidentDataset:
     """Bring labels and annotations into memory.
 
     Raises:
         ApartError: there is no room for them.
     """
+    dataset = at_hand(images)
     if ResidentDataset.nbytes(dataset) > dataset.cache_bytes:
         raise ApartError("their annotations do not fit into memory")
     return ResidentDataset(dataset, device)
