@@ -4,13 +4,16 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from lookright.config import TrainConfig
 from lookright.engine.checkpoint import load_checkpoint
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.supervised import SupervisedModel
 from lookright.losses import ExplanationLoss
+from lookright.types import Batch
 
 
 def small(digits: Path, out: Path, **changes: object) -> TrainConfig:
@@ -54,6 +57,22 @@ class Fragile(ExplanationLoss):
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         return (explanation * annotation).mean(dim=(1, 2, 3)) * explanation.new_tensor(float("inf"))
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the package catches it."""
+
+
+def kill_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    forward = SupervisedModel.forward
+    steps = iter(range(step + 1))
+
+    def dying(self: SupervisedModel, batch: Batch) -> object:
+        if next(steps) == step:
+            raise Killed
+        return forward(self, batch)
+
+    monkeypatch.setattr(SupervisedModel, "forward", dying)
 
 
 def log(run: Path | RunFolder) -> list[dict[str, str]]:

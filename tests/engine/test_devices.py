@@ -2,17 +2,20 @@
 
 import shlex
 import traceback
+from functools import partial
 from pathlib import Path
 
 import pytest
 from lightning_fabric import Fabric
-from small_runs import assert_close_logs, tensors
+from small_runs import assert_close_logs, small, tensors
 from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.testing import assert_close
 
+import lookright.engine.train as train_module
 from lookright import cli
 from lookright.engine.processes import launch
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.trainer import Trainer
 from lookright.errors import DataError
 
 
@@ -37,6 +40,47 @@ def test_two_devices_are_one_with_twice_the_batch(
     assert two.facts()["command"] == shlex.join(
         ["lookright", *arguments, "--batch-size", "2", "--devices", "2", "--out", str(two.path)]
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "told"),
+    [
+        ("running", DataError("a.png: damaged"), "failed"),
+        ("running", RuntimeError("a GPU is lost"), "failed"),
+        ("running", KeyboardInterrupt(), "running"),  # the first process got the signal too
+        ("interrupted", RuntimeError("another process has left"), "interrupted"),
+        ("finished", RuntimeError("another process has left"), "finished"),
+    ],
+)
+@pytest.mark.parametrize("where", ["second process", "parent"])
+def test_a_failure_of_any_process_is_told(
+    where: str,
+    status: str,
+    error: BaseException,
+    told: str,
+    digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that is not the first one says so in run.json; or, when all have ended, their parent."""
+    config = small(digits, tmp_path / "run", devices=2)
+    folder = RunFolder(tmp_path / "run")
+
+    def failing(*_: object) -> None:
+        folder.write_facts({"status": status, "epochs_done": 3})
+        raise error
+
+    if where == "parent":
+        monkeypatch.setattr(train_module, "launch", failing)
+        run = partial(train_module.train, config)
+    else:
+        monkeypatch.setattr(Trainer, "run", failing)
+        monkeypatch.setattr(Fabric, "global_rank", 1)
+        monkeypatch.setattr(Fabric, "world_size", 2)
+        run = partial(train_module._train_process, Fabric(accelerator="cpu"), config, None, "", None)
+    with pytest.raises(type(error)):
+        run()
+    assert folder.facts() == {"status": told, "epochs_done": 3}
 
 
 @pytest.mark.parametrize(

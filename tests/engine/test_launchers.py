@@ -5,20 +5,27 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_runs import assert_close_logs, tensors
+from small_runs import assert_close_logs, assert_same_run, tensors
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.testing import assert_close
 
 from lookright import cli
-from lookright.config import TrainConfig
+from lookright.config import DataConfig, TrainConfig
+from lookright.data import read_annotations
+from lookright.data.shards import write_shards
+from lookright.engine import journal
 from lookright.engine.processes import as_launched, find_launcher, make_fabric
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.supervised import SupervisedModel
+from lookright.engine.train import after_restart
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import ConfigError, ToldElsewhereError
+from lookright.types import Batch
 
 RUN = shlex.split(
     "--method res-g --backbone small_runs:plain --weights none --image-size 32 --epochs 2 --lr 0.01 "
@@ -83,8 +90,9 @@ def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
         logs_specs=DefaultLogsSpecs(str(tmp_path / "logs"), redirects=Std.ALL),
     )
 
-    def run(*arguments: object) -> tuple[list[str], str]:
-        elastic_launch(config, command_line)([str(argument) for argument in arguments], tmp_path)
+    def run(*arguments: object, restarts: int = 0) -> tuple[list[str], str]:
+        launched = replace(config, max_restarts=restarts)
+        elastic_launch(launched, command_line)([str(argument) for argument in arguments], tmp_path)
         logs = sorted((tmp_path / "logs").rglob("stderr.log"))
         codes = [(tmp_path / rank).read_text() for rank in ("0", "1")]
         return codes, "".join(log.read_text() for log in logs)
@@ -104,6 +112,96 @@ def test_two_processes_of_torchrun_are_one_with_twice_the_batch(
     for name in ours:
         assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
     assert (two.config().devices, two.config().nodes) == (2, 1)
+
+
+def test_two_processes_of_torchrun_read_each_image_of_the_shards_once(
+    digits: Path, tmp_path: Path, torchrun: Callable[..., tuple[list[str], str]]
+) -> None:
+    """All images in one step: with any one left out or read twice the weights would differ."""
+    pytest.importorskip("webdataset")
+    write_shards(read_annotations(DataConfig(data=digits)), tmp_path / "shards", images_per_shard=5)
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    options = [*RUN, "--no-flip"]
+    cli.main(["train", str(digits), *options, "--batch-size", "40", "--out", str(one.path)])
+    arguments = ["--batch-size", 20, "--workers", 2, "--out", two.path]
+    assert torchrun("train", tmp_path / "shards", *options, *arguments) == (["0", "0"], "")
+    assert_close_logs(one, two)
+    ours, theirs = tensors(one), tensors(two)
+    for name in ours:
+        assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+
+
+def test_damaged_shards_end_all_processes_with_one_message(
+    digits: Path, tmp_path: Path, torchrun: Callable[..., tuple[list[str], str]]
+) -> None:
+    """Each process finds one."""
+    pytest.importorskip("webdataset")
+    write_shards(read_annotations(DataConfig(data=digits)), tmp_path / "shards", images_per_shard=20)
+    for shard in (tmp_path / "shards").glob("train-*.tar"):
+        whole = shard.read_bytes()
+        shard.write_bytes(whole[:700])  # in the middle of the first file
+    run = RunFolder(tmp_path / "run")
+    codes, told = torchrun("train", tmp_path / "shards", *RUN, "--batch-size", 4, "--out", run.path)
+    assert codes == ["2", "2"]
+    assert re.fullmatch(r"lookright: .*(a shard cannot be read|fewer images than|needs KEY).*\n", told), told
+    assert run.facts()["status"] == "failed"
+
+
+def test_a_run_that_torchrun_starts_again_goes_on(
+    digits: Path,
+    tmp_path: Path,
+    torchrun: Callable[..., tuple[list[str], str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second process is lost in the second epoch; the first epoch is not trained again."""
+    straight, lost = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "lost")
+    options = [*RUN, "--batch-size", 10]
+    assert torchrun("train", digits, *options, "--out", straight.path) == (["0", "0"], "")
+    forward, steps = SupervisedModel.forward, tmp_path / "steps"
+
+    def dying(model: SupervisedModel, batch: Batch) -> object:
+        if os.environ["RANK"] == "1":
+            with steps.open("a") as file:
+                file.write(os.environ["TORCHELASTIC_RESTART_COUNT"])
+            if steps.read_text() == "000":
+                os._exit(1)
+        return forward(model, batch)
+
+    monkeypatch.setattr(SupervisedModel, "forward", dying)
+    monkeypatch.setattr(journal, "WRITE_SECONDS", 0.0)
+    # Or else processes may meet where those before them did (pytorch issue 135712).
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    codes, _ = torchrun("train", digits, *options, "--out", lost.path, restarts=1)
+    assert codes == ["0", "0"]
+    assert steps.read_text() == "00011", "two steps an epoch"
+    assert_same_run(straight, lost)
+    assert lost.facts()["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_there", "goes_on"),
+    [
+        (TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "1"}, True, True),
+        (TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "1"}, False, False),
+        (TORCHRUN | {"TORCHELASTIC_RESTART_COUNT": "0"}, True, False),
+        (TORCHRUN, True, False),
+        ({"TORCHELASTIC_RESTART_COUNT": "1"}, True, False),
+    ],
+    ids=["restarted", "before there was a run", "first start", "older torchrun", "alone"],
+)
+def test_a_restart_goes_on_with_the_run_that_there_is(
+    variables: dict[str, str],
+    is_there: bool,
+    goes_on: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    config = TrainConfig(out=tmp_path / "run")
+    if is_there:
+        RunFolder(tmp_path / "run").create(config)
+    assert after_restart(config) == replace(config, resume=goes_on)
 
 
 def test_one_process_of_a_machine_computes_the_features_on_disk(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_runs import assert_same_run, log
+from small_runs import Killed, assert_same_run, kill_in_step, log
 
 from lookright import cli
 from lookright.config import TrainConfig
@@ -31,22 +31,6 @@ VARIANTS = {
     "baseline": {"method": "baseline"},
     "reasonability decides": {"method": "haics", "best": "both", "patience": 10},
 }
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the package catches it."""
-
-
-def kill_in_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    forward = SupervisedModel.forward
-    steps = iter(range(step + 1))
-
-    def dying(self: SupervisedModel, batch: Batch) -> object:
-        if next(steps) == step:
-            raise Killed
-        return forward(self, batch)
-
-    monkeypatch.setattr(SupervisedModel, "forward", dying)
 
 
 def resume(run: Path) -> None:

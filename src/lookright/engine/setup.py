@@ -66,6 +66,8 @@ def set_up(config: TrainConfig) -> Setup:
     check_options(config)
     parse_method(config)
     shards = find_shards(config)
+    if shards is not None:
+        _check_classes(shards)
     data = choose(read_data(config), config) if shards is None else shards
     classifier, output = make_classifier(config, data)
     explainer = make_explainer(
@@ -231,11 +233,7 @@ def read_data(config: DataConfig) -> AnnotationSet:
         DataError: it cannot be used.
     """
     annotation_set = read_annotations(config)
-    if annotation_set.task is Task.SINGLE_LABEL and len(annotation_set.classes) < 2:
-        raise DataError(
-            f"{annotation_set.root}: found {len(annotation_set.classes)} class; a classifier needs two or "
-            "more folders images/<class>/"
-        )
+    _check_classes(annotation_set)
     if annotation_set.problems:
         first = annotation_set.problems[0]
         warnings.warn(
@@ -245,6 +243,14 @@ def read_data(config: DataConfig) -> AnnotationSet:
             stacklevel=2,
         )
     return annotation_set
+
+
+def _check_classes(data: Data) -> None:
+    if data.task is Task.SINGLE_LABEL and len(data.classes) < 2:
+        raise DataError(
+            f"{data.root}: found {len(data.classes)} class; a classifier needs two or more folders "
+            "images/<class>/"
+        )
 
 
 def check_options(config: TrainConfig) -> None:
