@@ -1,4 +1,4 @@
-"""Every option of a run, with its default. The command line and YAML are made from these.
+"""Every option of a run and of the preparation of data, with its default. The command line and YAML are made from these.
 
 Nothing here imports torch, so that `lookright --help` answers at once.
 """
@@ -13,6 +13,7 @@ ImputerName = Literal["s1", "s2", "d1", "d2"]
 TrainScope = Literal["all", "last-stage", "head"]
 BestRule = Literal["performance", "reasonability", "both", "last"]
 Precision = Literal["32", "bf16", "fp16"]
+Year = Literal["2014", "2017"]
 
 
 def option(default: Any, help: str) -> Any:
@@ -160,6 +161,73 @@ class TrainConfig(DataConfig):
     resume: bool = option(False, "continue the run in --out where it stopped")
 
 
+@dataclass(frozen=True)
+class PrepareConfig(DataConfig):
+    """What `lookright data prepare` reads (the options of a data folder, which is `source`) and writes."""
+
+    source: Path | None = option(None, "folder to read; it is left as it is")
+    out: Path | None = option(None, "data folder to write; new or empty")
+    seed: int = option(0, "another seed, another draw")
+    overwrite: bool = option(False, "replace a folder that this command has written before")
+
+
+@dataclass(frozen=True)
+class DecoyConfig(PrepareConfig):
+    """Photos with a marker that tells the class in training and lies in the test."""
+
+    correlation: float = option(1.0, "share of the training images of a class that have its own marker")
+    test: Literal["random", "inverted"] = option(
+        "random", "markers of the test: every marker equally often in each class, or never the class's own"
+    )
+    val: Literal["train", "test"] = option("train", "markers of the validation images are drawn as there")
+    marker: Literal["patch", "glyph"] = option("patch", "a square of a colour, or a small white shape")
+    size: float = option(0.12, "side of the marker, as a share of the image's shorter side")
+    position: Literal["corner", "anywhere"] = option(
+        "corner", "a random corner, or a random place; never on the annotation"
+    )
+    mark_negative: bool = option(False, "also write the marker as a negative mark")
+
+
+@dataclass(frozen=True)
+class ShiftedConfig(PrepareConfig):
+    """Cut-out objects on backgrounds that tell the class in training and not in the test (`source`: objects)."""
+
+    background: Path | None = option(None, "folder whose classes are the backgrounds")
+    foreground_classes: list[str] = option([], "classes of the objects (default: all)")
+    background_classes: list[str] = option(
+        [], "classes of the backgrounds, the first one going with the first class of objects (default: all)"
+    )
+    correlation: float = option(0.95, "share of the training images of a class that have its own background")
+    object_size: float | None = option(
+        None, "longer side of the object, as a share of the image's side (default: as in its photo)"
+    )
+    background_part: Literal["whole", "unmarked"] = option(
+        "whole", "the whole photo, or the largest square of it that nothing is marked on"
+    )
+
+
+@dataclass(frozen=True)
+class WaterbirdsConfig(PrepareConfig):
+    """The published Waterbirds folder with the segmentations of CUB-200-2011."""
+
+    segmentations: Path | None = option(None, "folder of CUB's segmentations: <species>/<image>.png")
+
+
+@dataclass(frozen=True)
+class GenderConfig(PrepareConfig):
+    """Photos of COCO whose captions name only a man or only a woman (`source`: COCO's json files)."""
+
+    images: Path | None = option(None, "folder with COCO's photos, as they are or in train2014/ and the like")
+    year: Year = option("2014", "which edition of COCO")
+    captions: int = option(1, "how many of a photo's captions have to name the man or the woman, at least")
+    people: int = option(2, "people in a photo, at most")
+    area: float = option(0.02, "share of the photo that the people cover, at least")
+    per_class: int | None = option(
+        None, "photos of each class, chosen by --seed (default: as many as the rarer class has)"
+    )
+    download: bool = option(False, "fetch the json files into the folder of --from, if they are not there")
+
+
 def option_name(name: str) -> str:
-    """Name of an option in YAML: `from` is a keyword of Python, so its field is called `start`."""
-    return "from" if name == "start" else name
+    """Name of an option in YAML: `from` is a keyword of Python, so its field has another name."""
+    return "from" if name in ("start", "source") else name
