@@ -1,4 +1,4 @@
-"""Every option of a run and of the preparation of data, with its default. The command line and YAML are made from these.
+"""Every option of a run and of `data prepare`, with its default. The command line and YAML are made of these.
 
 Nothing here imports torch, so that `lookright --help` answers at once.
 """
@@ -180,7 +180,9 @@ class DecoyConfig(PrepareConfig):
         "random", "markers of the test: every marker equally often in each class, or never the class's own"
     )
     val: Literal["train", "test"] = option("train", "markers of the validation images are drawn as there")
-    marker: Literal["patch", "glyph"] = option("patch", "a square of a colour, or a small white shape")
+    marker: Literal["patch", "glyph"] = option(
+        "patch", "a square of a colour, or a small white shape on black"
+    )
     size: float = option(0.12, "side of the marker, as a share of the image's shorter side")
     position: Literal["corner", "anywhere"] = option(
         "corner", "a random corner, or a random place; never on the annotation"
@@ -190,7 +192,7 @@ class DecoyConfig(PrepareConfig):
 
 @dataclass(frozen=True)
 class ShiftedConfig(PrepareConfig):
-    """Cut-out objects on backgrounds that tell the class in training and not in the test (`source`: objects)."""
+    """Cut-out objects (of `source`) on backgrounds that tell the class in training and not in the test."""
 
     background: Path | None = option(None, "folder whose classes are the backgrounds")
     foreground_classes: list[str] = option([], "classes of the objects (default: all)")

@@ -1,0 +1,6 @@
+"""Data sets made of others, each by one command: `lookright data prepare NAME`."""
+
+from lookright.data.prepare.decoy import prepare_decoy
+from lookright.data.prepare.output import Prepared
+
+__all__ = ["Prepared", "prepare_decoy"]
