@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookright.errors import ConfigError
 from lookright.explainers.attention import capture_attention
 from lookright.explainers.capture import capture
+from lookright.explainers.double_backward import sites_alone
 from lookright.explainers.score import chosen_class, explained_score
 from lookright.explainers.seen import Needs, Seen
 from lookright.explainers.twice import twice_differentiable
@@ -189,9 +190,10 @@ class _Pass:
     def _gradients(self, total: Tensor, sites: list[Tensor], labels: list[str]) -> list[Tensor]:
         if not sites:
             return []
-        found = torch.autograd.grad(
-            total, sites, retain_graph=True, create_graph=self.second_order, allow_unused=True
-        )
+        with sites_alone():
+            found = torch.autograd.grad(
+                total, sites, retain_graph=True, create_graph=self.second_order, allow_unused=True
+            )
         gradients = []
         for gradient, label in zip(found, labels, strict=True):
             if gradient is None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lookright.errors import ConfigError
 from lookright.explainers.base import Explainer, resolve_layer
+from lookright.explainers.double_backward import sites_alone
 from lookright.explainers.score import chosen_class, explained_score
 from lookright.explainers.seen import Needs, Seen
 from lookright.explainers.twice import twice_differentiable
@@ -152,7 +153,8 @@ def _gradients(seen: Seen, images: Tensor) -> Tensor:
         leaf = images.detach().to(seen.image.dtype).requires_grad_()
         logits: Tensor = seen.network(leaf.flatten(0, 1).clone())  # it may work in place
         scores = [seen.score(part) for part in logits.view(*images.shape[:2], -1)]
-        (gradient,) = torch.autograd.grad(torch.stack(scores).sum(), leaf, create_graph=seen.second_order)
+        with sites_alone():
+            (gradient,) = torch.autograd.grad(torch.stack(scores).sum(), leaf, create_graph=seen.second_order)
     return full_precision(gradient)
 
 

@@ -1,4 +1,4 @@
-"""Operations that PyTorch differentiates only once, replaced by equal ones that it differentiates twice."""
+"""Operations that PyTorch differentiates only once, or twice but slowly, replaced by equal ones."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from lookright.explainers.double_backward import batch_norm, conv2d
+
 
 def _hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
     return F.relu6(x + 3) / 6
@@ -22,6 +24,8 @@ class _Replace(TorchFunctionMode):
         F.hardsigmoid: _hardsigmoid,
         torch._C._nn.hardsigmoid: _hardsigmoid,
         torch._C._nn.hardsigmoid_: _hardsigmoid,
+        F.conv2d: conv2d,
+        F.batch_norm: batch_norm,
     }
 
     def __torch_function__(
@@ -32,10 +36,11 @@ class _Replace(TorchFunctionMode):
 
 @contextmanager
 def twice_differentiable() -> Iterator[None]:
-    """Within this context, hardsigmoid and fused attention have second derivatives.
+    """Within this context, hardsigmoid and fused attention have second derivatives, and all are quick.
 
     `hardsigmoid` has no double backward, nor have the fused attention kernels; relu6(x + 3) / 6 and the
-    plain ("math") attention kernel compute the same and have.
+    plain ("math") attention kernel compute the same and have. Those of convolution and BatchNorm are replaced
+    by quicker ones (see `double_backward`).
 
     Example:
         >>> x = torch.zeros(1, requires_grad=True)
