@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from lookright.engine.streaming import make_stream
 from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import ConfigError, DataError
-from lookright.explainers import Explainer
+from lookright.explainers import CellEvidence, Explainer, LayerExplainer
 from lookright.files import replacing
 from lookright.metrics import (
     PerImage,
@@ -35,6 +36,8 @@ from lookright.metrics import (
 )
 from lookright.models import apply_scope
 from lookright.types import Task
+
+log = logging.getLogger("lookright")
 
 
 def evaluate(
@@ -84,7 +87,9 @@ def evaluate(
     annotation_set, dataset = images_of(run, split, config)
     where = pick_device(device)
     run.classifier.network.to(where)
-    trunk = stored_trunk(run, [run.explainer], dataset, store)
+    cells = cell_evidence(run)
+    explainers = [run.explainer] if cells is None else [run.explainer, cells.explainer]
+    trunk = stored_trunk(run, explainers, dataset, store)
     result = infer(
         run.explainer,
         dataset,
@@ -94,6 +99,7 @@ def evaluate(
         progress=split if progress else None,
         output=run.output,
         trunk=trunk,
+        cells=cells,
     )
     rows, figures = _tell(result, annotation_set)
     figures["about"] = about | {
@@ -105,6 +111,24 @@ def evaluate(
     }
     write_evaluation(folder, figures, rows, rows.id, result.explanation.numpy())
     return folder
+
+
+def cell_evidence(run: TrainedRun) -> CellEvidence | None:
+    """What every cell says for every class, where the network of a single-label run tells it exactly.
+
+    Returns:
+        None, and the log says so, if what follows the target layer is not pooling and one linear layer
+    """
+    if run.output.task is not Task.SINGLE_LABEL or len(run.classes) < 2:
+        return None
+    layer = run.explainer.layer.name if isinstance(run.explainer, LayerExplainer) else None
+    try:
+        return CellEvidence(run.classifier.network, layer, image_size=run.config.image_size)
+    except ConfigError:
+        log.info(
+            "evidence outside is not told: the target layer is not followed by pooling and one linear layer"
+        )
+        return None
 
 
 def stored_trunk(
@@ -204,6 +228,7 @@ def _tell(result: Inference, annotation_set: AnnotationSet) -> tuple[PerImage, d
         annotated=result.annotated,
         groups=groups,
         localization=result.localization,
+        outside=result.outside,
     )
     return rows, summarize(rows, prediction, classes)
 

@@ -15,8 +15,8 @@ from lookright.engine.loading import load_batches
 from lookright.engine.tasks import PLAIN, Output
 from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import NonFiniteError
-from lookright.explainers import Explainer
-from lookright.metrics import FIGURES, localization
+from lookright.explainers import CellEvidence, Explainer
+from lookright.metrics import FIGURES, evidence_outside, localization
 from lookright.models.modes import evaluating
 from lookright.types import Batch, Normalization, Request, Rows, Target, Task
 
@@ -44,6 +44,8 @@ class Inference:
     """figure -> (R,), NaN where it is not defined for the row"""
     rows: Rows | None = None
     """multi-label: image, of the N, and class of each row"""
+    outside: dict[str, Tensor] | None = None
+    """figure of `lookright.metrics.evidence_outside` -> (N,), where it was asked for"""
 
 
 def infer(
@@ -58,6 +60,7 @@ def infer(
     output: Output = PLAIN,
     batches: Iterable[Batch] | None = None,
     figures: Collection[str] = FIGURES,
+    cells: CellEvidence | None = None,
 ) -> Inference:
     """Predict and explain every image once, in evaluation mode and without a graph below the target layer.
 
@@ -73,6 +76,7 @@ def infer(
         batches: of the data set, where they are there already (see `load_batches`); `batch_size` and
             `workers` do not count then
         figures: of localization, those that are wanted
+        cells: of the same network, where the evidence outside the annotation is wanted
 
     Returns:
         one row per image, or per image and annotated class, in the order of the data set (of a stream: in
@@ -89,7 +93,10 @@ def infer(
     with evaluating(explainer.network), torch.no_grad():
         bar = tqdm(total=len(dataset), desc=progress, unit="image", disable=None if progress else True)
         for batch in batches:
-            with trunk.serving(batch) if trunk else nullcontext():
+            with (
+                trunk.serving(batch) if trunk else nullcontext(),
+                cells.watch() if cells else nullcontext() as seen,
+            ):
                 logits, maps = explainer(batch.image.to(device), None, request, rows=_to(device, batch.rows))
             explanation = maps[request]
             _check_finite(logits, explanation, batch)
@@ -99,6 +106,9 @@ def infer(
                 "probabilities": output.predict(logits),
                 "explanation": explanation[:, 0],
             } | {f"at/{k}": v for k, v in _localization(explanation, batch, figures).items()}
+            if cells is not None and seen is not None:
+                found = _outside(cells, cells.evidence(seen), logits, batch)
+                row |= {f"outside/{k}": v for k, v in found.items()}
             if batch.rows is not None:
                 row |= {"row/image": batch.rows.image + len(ids), "row/label": batch.rows.label}
             for name, value in row.items():
@@ -113,9 +123,20 @@ def infer(
         annotated=stacked["annotated"],
         probabilities=stacked["probabilities"],
         explanation=stacked["explanation"],
-        localization={k.removeprefix("at/"): v for k, v in stacked.items() if k.startswith("at/")},
+        localization=_named("at/", stacked),
         rows=Rows(stacked["row/image"], stacked["row/label"]) if "row/image" in stacked else None,
+        outside=None if cells is None else _named("outside/", stacked),
     )
+
+
+def _named(prefix: str, columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): v for name, v in columns.items() if name.startswith(prefix)}
+
+
+def _outside(cells: CellEvidence, evidence: Tensor, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """NaN also where the head proves not to be linear after all."""
+    defined = batch.annotated.to(logits.device) & cells.is_exact(evidence, logits)
+    return evidence_outside(evidence, logits, batch.annotation.to(logits.device), defined)
 
 
 def _localization(explanation: Tensor, batch: Batch, figures: Collection[str]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from lookright.explainers.cam import (
     LayerCAM,
     XGradCAM,
 )
+from lookright.explainers.cell_evidence import CellEvidence
 from lookright.explainers.explain import explain
 from lookright.explainers.gradient import InputGradient, InputXGradient, IntegratedGradients, SmoothGrad
 from lookright.explainers.region import ContextualDecomposition, InputGradientBounds, OutputBounds
@@ -23,6 +24,7 @@ __all__ = [
     "Activation",
     "AttentionRelevance",
     "AttentionRollout",
+    "CellEvidence",
     "ClassActivationMap",
     "ContextualDecomposition",
     "Explainer",

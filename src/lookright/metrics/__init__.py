@@ -2,6 +2,7 @@
 explanations agree with the annotations). docs/metrics.md defines each figure.
 """
 
+from lookright.metrics.evidence_outside import OUTSIDE, evidence_outside, outside_cells
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
 from lookright.metrics.localization import (
@@ -46,6 +47,7 @@ from lookright.metrics.task_summary import (
 __all__ = [
     "DECISIVE",
     "FIGURES",
+    "OUTSIDE",
     "Cell",
     "Figure",
     "PerImage",
@@ -55,6 +57,7 @@ __all__ = [
     "balanced_accuracy",
     "binarize",
     "energy_pointing_game",
+    "evidence_outside",
     "f1",
     "group_accuracy",
     "hamming_accuracy",
@@ -67,6 +70,7 @@ __all__ = [
     "micro_f1",
     "multilabel_performance",
     "multilabel_rows",
+    "outside_cells",
     "per_class_accuracy",
     "per_class_multilabel",
     "performance",

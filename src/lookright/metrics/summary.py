@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lookright.errors import DataError
 from lookright.files import replacing
+from lookright.metrics.evidence_outside import OUTSIDE
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
 from lookright.metrics.performance import per_class_accuracy, performance
@@ -55,6 +56,12 @@ class PerImage:
     """`lookright.metrics.is_reasonable` of the IoU; None where that is not defined"""
     explained: tuple[str, ...] | None = None
     """multi-label: name of the class that the row is about; `id` is then ID#CLASS"""
+    evidence_outside: tuple[float, ...] | None = None
+    """`lookright.metrics.evidence_outside`; None, as the next four, where the network does not tell it"""
+    positive_outside: tuple[float, ...] | None = None
+    negative_outside: tuple[float, ...] | None = None
+    outside_margin: tuple[float, ...] | None = None
+    certified: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         lengths = {name: len(getattr(self, name)) for name in self._columns}
@@ -66,7 +73,7 @@ class PerImage:
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        return tuple(_READ) if self.explained is None else (*_READ, "explained")
+        return (*_READ, *(name for name in _OPTIONAL if getattr(self, name) is not None))
 
     @classmethod
     def of(
@@ -80,6 +87,7 @@ class PerImage:
         annotated: Tensor,
         groups: Sequence[str | None],
         localization: Mapping[str, Tensor],
+        outside: Mapping[str, Tensor] | None = None,
         reasonable_iou: float = REASONABLE_IOU,
     ) -> Self:
         """Make the rows from what an evaluation collects.
@@ -93,6 +101,7 @@ class PerImage:
             annotated: (N,) bool
             groups: N names, None or "" where an image has no group
             localization: of `lookright.metrics.localization.localization`, (N,) each
+            outside: of `lookright.metrics.evidence_outside`, (N,) each
             reasonable_iou: IoU from which an explanation counts as reasonable
 
         Example:
@@ -109,6 +118,7 @@ class PerImage:
         """
         chosen = probabilities.argmax(dim=1)
         columns = {name: tuple(localization[name].tolist()) for name in LOCALIZATION}
+        certificate = {name: tuple(outside[name].tolist()) for name in OUTSIDE} if outside else {}
         return cls(
             id=tuple(ids),
             file=tuple(files),
@@ -120,6 +130,7 @@ class PerImage:
             group=tuple(group or None for group in groups),
             reasonable=tuple(is_reasonable(value, reasonable_iou) for value in columns["iou"]),
             **columns,
+            **certificate,
         )
 
     def to_csv(self, path: Path) -> None:
@@ -151,8 +162,9 @@ class PerImage:
                     raise DataError(
                         f"{path}: lacks the column(s) {', '.join(missing)}; evaluate the run again"
                     )
-                several = "explained" in (reader.fieldnames or ())
-                read = {**_READ, **_READ_SEVERAL} if several else _READ
+                read = {**_READ, **{n: r for n, r in _OPTIONAL.items() if n in (reader.fieldnames or ())}}
+                if "explained" in read:
+                    read |= _READ_SEVERAL
                 rows = [_read_row(row, read, f"{path}, line {reader.line_num}") for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{path}: cannot be read ({error}); evaluate the run again") from error
@@ -170,6 +182,8 @@ def summarize(per_image: PerImage, probabilities: Tensor, classes: Sequence[str]
     Returns:
         - accuracy, balanced_accuracy, auroc
         - iou, precision, recall, f1, epg, pointing_game: the mean over the images that define each
+        - evidence_outside, positive_outside, negative_outside, outside_margin: the mean over the images that
+          define each, and certified: their share; only where the network tells them
         - per_class_accuracy: class name -> figure
         - group_accuracy: group name -> figure, and worst_group_accuracy, a figure with its "group";
           only where some image has a group
@@ -193,6 +207,8 @@ def summarize(per_image: PerImage, probabilities: Tensor, classes: Sequence[str]
     labels = labels.to(probabilities.device)
     figures = performance(probabilities, labels)
     figures |= {name: Figure.mean(getattr(per_image, name)) for name in LOCALIZATION}
+    if per_image.evidence_outside is not None:
+        figures |= {name: Figure.mean(getattr(per_image, name)) for name in OUTSIDE}
     summary: dict[str, Any] = {name: figure.as_json() for name, figure in figures.items()}
     summary["per_class_accuracy"] = as_json(per_class_accuracy(probabilities, labels, classes))
     correct = [bool(right) for right in per_image.correct]
@@ -259,5 +275,8 @@ _READ: dict[str, Callable[[str], object]] = {
 }
 """Column of the table -> how its text is read."""
 
-_READ_SEVERAL: dict[str, Callable[[str], object]] = {"label": str, "predicted": str, "explained": _name}
-"""The same for a multi-label task, where an image may show no class."""
+_OPTIONAL: dict[str, Callable[[str], object]] = {"explained": _name, **dict.fromkeys(OUTSIDE, _number)}
+"""Columns that are there in some tasks, or of some networks."""
+
+_READ_SEVERAL: dict[str, Callable[[str], object]] = {"label": str, "predicted": str}
+"""How a multi-label task differs, where an image may show no class."""

@@ -74,6 +74,17 @@ REASONABILITY = (
         "EPG", "epg", "share of the explanation's positive mass inside the annotation (energy pointing game)"
     ),
     Column("Pointing game", "pointing_game", "share of images whose highest cell lies inside the annotation"),
+    Column(
+        "Evidence outside",
+        "evidence_outside",
+        "logits: how far the cells outside the annotation can move the logit difference (docs/theory.md)",
+        higher_is_better=False,
+    ),
+    Column(
+        "Certified",
+        "certified",
+        "share of images whose prediction no scaling of the cells outside the annotation can change",
+    ),
 )
 SECONDS = Column("Seconds", None, "training time of one run", higher_is_better=False, decimals=0)
 
