@@ -108,6 +108,11 @@ class TrainConfig(DataConfig):
         "in training, mark as negative what lies farther than this share of the image from every positive "
         "mark, where nothing negative was marked",
     )
+    corrupt: str | None = option(
+        None,
+        "an experiment: make the annotations of training rough: dilate, erode, jitter, polygon, box, drop, "
+        "part, scribble, graded, binary, or several such as 'dilate(0.1) + drop(0.3)'",
+    )
     gradient_at: str = option(
         "image",
         "where methods on input gradients take them: the image, a layer's NAME, or 'frozen': the features of "

@@ -38,15 +38,17 @@ class Part:
     weight: float = 1.0
     """finite, >= 0"""
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """numbers, strings, True, False, None, and lists and tuples of these"""
+    """numbers, strings, True, False, None, and lists and tuples of these; "" names one without a name"""
 
     def __str__(self) -> str:
         weight = "" if self.weight == 1 else f"{float(self.weight)!r}*"
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        options = ", ".join(f"{name}={value!r}".lstrip("=") for name, value in self.options.items())
         return f"{weight}{self.name}({options})" if options else f"{weight}{self.name}"
 
 
-def parse_sum(argument: str, text: str) -> tuple[Part, ...]:
+def parse_sum(
+    argument: str, text: str, *, example: str = SUM_EXAMPLE, unnamed: bool = False
+) -> tuple[Part, ...]:
     """Read a sum of names, each with a weight before it and options behind it if need be.
 
         sum    = part { "+" part }
@@ -60,6 +62,8 @@ def parse_sum(argument: str, text: str) -> tuple[Part, ...]:
     Args:
         argument: name of the option that the text was given for, for the message
         text: what the user wrote
+        example: of such a sum, for the message
+        unnamed: whether the first option may be a value without a name; it is then called ""
 
     Raises:
         ConfigError: the text is no such sum, a weight is negative, or a number is not finite.
@@ -70,7 +74,7 @@ def parse_sum(argument: str, text: str) -> tuple[Part, ...]:
         1.0 res-g {}
         0.3 my_module.MyLoss {'power': 2}
     """
-    reader = _Reader(argument, text, SUM_EXAMPLE)
+    reader = _Reader(argument, text, example, unnamed)
     parts = [reader.part()]
     while reader.take("+"):
         parts.append(reader.part())
@@ -103,10 +107,11 @@ def parse_one(argument: str, text: str) -> Part:
 class _Reader:
     """A position in a text, and the rules of the grammar that move it on."""
 
-    def __init__(self, argument: str, text: str, example: str) -> None:
+    def __init__(self, argument: str, text: str, example: str, unnamed: bool = False) -> None:
         self.argument = argument
         self.text = text
         self.example = example
+        self.unnamed = unnamed
         self.at = 0
 
     def part(self) -> Part:
@@ -132,7 +137,9 @@ class _Reader:
             start = self.skip()
             name = self.match(_OPTION)
             if name is None or not self.take("="):
-                self.fail("expected an option as name=value", start)
+                if not self.unnamed or found:
+                    self.fail("expected an option as name=value", start)
+                name, self.at = "", start
             name = name.replace("-", "_")
             if name in found:
                 self.fail(f"option '{name}' is there twice, the second time", start)

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from lookright.data.align import align, align_marks
 from lookright.data.annotations import Area, Item
+from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside
 from lookright.data.images import Picture, open_picture
 from lookright.data.transforms import draw_mirrored, mirror
@@ -43,6 +44,8 @@ class ExplanationDataset(Dataset[Sample]):
         seed: of the random mirroring
         negatives_outside: margin around positive marks beyond which everything is marked negative, as a share
             of the side, where nothing negative was marked (see `derive.mark_outside`); None leaves it out
+        corrupt: how annotations are made rough, by `seed` and the image's id, before negatives are derived
+            (see `corrupt.parse_corruption`); None leaves them as they are
         cache_bytes: memory for decoded images; 0 decodes each time
         num_classes: K of a multi-label task; None where images have one label, or a number
 
@@ -78,6 +81,7 @@ class ExplanationDataset(Dataset[Sample]):
         flip: bool = False,
         seed: int = 0,
         negatives_outside: float | None = None,
+        corrupt: str | None = None,
         cache_bytes: int = 1 << 30,
         num_classes: int | None = None,
     ) -> None:
@@ -92,6 +96,7 @@ class ExplanationDataset(Dataset[Sample]):
         self.flip = flip
         self.seed = seed
         self.negatives_outside = negatives_outside
+        self.corruption = None if corrupt is None else parse_corruption(corrupt)
         self.cache_bytes = cache_bytes
         self.num_classes = num_classes
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
@@ -209,7 +214,7 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         picture = open_picture(item.path)
         pixels = _resize_image(picture.image, self.image_size)
-        marks = tuple((label, self._at_size(signed)) for label, signed in _drawn(item, picture))
+        marks = tuple((label, self._at_size(signed, item, label)) for label, signed in _drawn(item, picture))
         limit = self.cache_bytes // (worker.num_workers if worker else 1)
         size = pixels.nbytes + sum(annotation.nbytes for _, annotation in marks)
         if self._cached_bytes + size <= limit:
@@ -217,8 +222,13 @@ class ExplanationDataset(Dataset[Sample]):
             self._cached_bytes += size
         return pixels, marks
 
-    def _at_size(self, signed: Area | None) -> Tensor:
+    def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
         marks = _resize_marks(signed, self.image_size)
+        if self.corruption is not None and signed is not None:
+            drawn = marks[0].float().numpy()
+            of = label if item.marks_by_class else 0
+            rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)
+            marks = _as_whole(torch.from_numpy(rough)[None])
         return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
 
 
@@ -285,6 +295,10 @@ def _resize_image(image: Image.Image, side: int) -> Tensor:
 def _resize_marks(signed: Area | None, side: int) -> Tensor:
     if signed is None:
         return torch.zeros(1, side, side, dtype=torch.int8)
-    marks = resize_annotation(torch.from_numpy(signed)[None, None], (side, side))[0]
+    return _as_whole(resize_annotation(torch.from_numpy(signed)[None, None], (side, side))[0])
+
+
+def _as_whole(marks: Tensor) -> Tensor:
+    """The same in int8, where that can hold it."""
     whole = marks.round().to(torch.int8)
     return whole if torch.equal(whole.float(), marks) else marks

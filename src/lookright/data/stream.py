@@ -40,7 +40,7 @@ class ShardedDataset(IterableDataset[Sample]):
     Args:
         index: as `read_shard_index` gives it
         split: which images
-        image_size, mean, std, flip, seed, negatives_outside: as for `ExplanationDataset`
+        image_size, mean, std, flip, seed, negatives_outside, corrupt: as for `ExplanationDataset`
         shuffle: another order in every epoch; False keeps that of the shards
         buffer: images among which the next one is drawn, undecoded
         classes: names in the order in which labels are wanted; by default the order of the index
@@ -61,6 +61,7 @@ class ShardedDataset(IterableDataset[Sample]):
         flip: bool = False,
         seed: int = 0,
         negatives_outside: float | None = None,
+        corrupt: str | None = None,
         shuffle: bool = True,
         buffer: int = 1000,
         classes: Sequence[str] | None = None,
@@ -85,6 +86,7 @@ class ShardedDataset(IterableDataset[Sample]):
             std=std,
             seed=seed,
             negatives_outside=negatives_outside,
+            corrupt=corrupt,
             cache_bytes=0,
         )
 

@@ -16,6 +16,7 @@ from lookright.data import (
     choose_subsets,
     read_annotations,
 )
+from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import ShardIndex, find_shards
 from lookright.data.stream import Images, ShardedDataset
 from lookright.engine.annotation_check import check_annotations
@@ -65,6 +66,8 @@ def set_up(config: TrainConfig) -> Setup:
     """
     check_options(config)
     parse_method(config)
+    if config.corrupt is not None:
+        parse_corruption(config.corrupt)
     shards = find_shards(config)
     if shards is not None:
         _check_classes(shards)
@@ -302,7 +305,7 @@ def make_dataset(
         annotation_set: the images
         classifier: what they are for
         config: the options
-        augment: mirror at random, and derive negative marks where the options say so
+        augment: mirror at random; make annotations rough and derive negative marks where the options say so
         negatives: derive them alone
     """
     return ExplanationDataset(
@@ -314,4 +317,5 @@ def make_dataset(
         seed=config.seed,
         num_classes=len(annotation_set.classes) if annotation_set.task is Task.MULTI_LABEL else None,
         negatives_outside=config.negatives_outside if augment or negatives else None,
+        corrupt=config.corrupt if augment else None,
     )

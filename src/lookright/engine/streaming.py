@@ -28,7 +28,8 @@ def make_stream(
         split: which images
         classifier: what they are for
         config: the options
-        augment: shuffle, mirror at random, and derive negative marks where the options say so
+        augment: shuffle, mirror at random; make annotations rough and derive negative marks where the
+            options say so
         negatives: derive them alone
         classes: as the classifier knows them, if not as the shards do
 
@@ -44,6 +45,7 @@ def make_stream(
         flip=augment and config.flip,
         seed=config.seed,
         negatives_outside=config.negatives_outside if augment or negatives else None,
+        corrupt=config.corrupt if augment else None,
         shuffle=augment,
         classes=classes,
     )

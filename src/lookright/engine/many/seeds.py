@@ -59,12 +59,14 @@ def seed_parts(configs: Sequence[TrainConfig], device: torch.device) -> tuple[li
 
     def part(config: TrainConfig, setup: Setup, head: Head, random_state: Tensor) -> SeedPart:
         train = at_hand(setup.train)
-        if train.items not in residents:
-            residents[train.items] = make_resident(train, device)
+        # Rough annotations are made by the seed: each has its own.
+        key = train.items, config.seed if config.corrupt else None
+        if key not in residents:
+            residents[key] = make_resident(train, device)
         sampler = AnnotatedBatchSampler(train.annotated, config.batch_size, seed=config.seed)
         weight = head.weight.detach().flatten(1).clone().to(device)
         bias = weight.new_zeros(len(weight)) if head.bias is None else head.bias.detach().clone().to(device)
-        return SeedPart(config.seed, setup, residents[train.items], sampler, weight, bias, random_state)
+        return SeedPart(config.seed, setup, residents[key], sampler, weight, bias, random_state)
 
     parts = [part(first, setup, head_of(setup.classifier), random_state)]
     apart = {}
