@@ -1,4 +1,4 @@
-"""The evidence outside the annotation and what it certifies; docs/theory.md has the statement and its proof."""
+"""The evidence outside the annotation and what it certifies; docs/theory.md states and proves it."""
 
 from __future__ import annotations
 
