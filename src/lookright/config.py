@@ -172,8 +172,8 @@ class PrepareConfig(DataConfig):
 
     source: Path | None = option(None, "folder to read; it is left as it is")
     out: Path | None = option(None, "data folder to write; new or empty")
-    seed: int = option(0, "another seed, another draw")
     overwrite: bool = option(False, "replace a folder that this command has written before")
+    seed: int = option(0, "another seed, another draw")
 
 
 @dataclass(frozen=True)

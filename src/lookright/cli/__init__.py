@@ -14,8 +14,11 @@ import jsonargparse
 from jsonargparse import Namespace
 
 from lookright.cli.commands import COMMANDS
-from lookright.cli.parser import Parser, is_first_process, print_error, refuse_unknown, say
+from lookright.cli.parser import Parser, add_config, is_first_process, print_error, refuse_unknown, say
 from lookright.errors import LookrightError, LookrightWarning, ToldElsewhereError
+
+_WITH_COMMANDS = ("data",)
+"""Commands whose options belong to commands of their own; these are added after the command itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.print_help()
         return
     if argv[0] in COMMANDS:
-        refuse_unknown(make_command(argv[0]), argv[1:])
+        refuse_unknown(parser, argv)
     options = parser.parse_args(argv)
     command: str = options.subcommand
     chosen = options[command]
@@ -65,18 +68,13 @@ def make_parser(commands: Collection[str] = tuple(COMMANDS)) -> Parser:
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version and exit")
     subcommands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, (help_text, _, _) in COMMANDS.items():
-        command = make_command(name) if name in commands else Parser()
+    for name, (help_text, add_arguments, _) in COMMANDS.items():
+        command = Parser(description=help_text[0].upper() + help_text[1:] + ".")
         subcommands.add_subcommand(name, command, help=help_text)
-    return parser
-
-
-def make_command(name: str) -> Parser:
-    """Make the parser of one command."""
-    help_text, add_arguments, _ = COMMANDS[name]
-    parser = Parser(description=help_text[0].upper() + help_text[1:] + ".")
-    parser.add_argument("--config", action="config", help="a YAML file of these options")
-    add_arguments(parser)
+        if name in commands:
+            if name not in _WITH_COMMANDS:
+                add_config(command)
+            add_arguments(command)
     return parser
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from jsonargparse import ActionYesNo, Namespace
 
 from lookright.cli.cache import cache_arguments, show_cache
+from lookright.cli.data import data, data_arguments
 from lookright.cli.pack import pack, pack_arguments
 from lookright.cli.parser import Parser, add_options, fail, is_first_process, read_config, say
 from lookright.config import DataConfig, TrainConfig
@@ -241,6 +242,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "methods": ("list the ways to supervise explanations", _methods_arguments, _methods),
     "backbones": ("list networks; with an exact NAME, its layers", _backbones_arguments, _backbones),
     "pack": ("write a data folder as tar files to be streamed (WebDataset)", pack_arguments, pack),
+    "data": ("make data sets: data prepare NAME", data_arguments, data),
     "cache": ("say what is kept between runs, where and how large; delete it", cache_arguments, show_cache),
 }
 """name -> (help, its arguments, what it does)"""

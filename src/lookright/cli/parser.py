@@ -25,6 +25,10 @@ SECTIONS = {
     "backbone": "The network",
     "epochs": "The training",
     "seed": "The machine",
+    "correlation": "The data set",
+    "background": "The data set",
+    "segmentations": "The data set",
+    "images": "The data set",
 }
 """First option of each section of the help -> its title"""
 
@@ -53,6 +57,11 @@ class Parser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line and leave."""
         fail(_one_line(message))
+
+
+def add_config(parser: Parser) -> None:
+    """Add the option that reads the others from a file."""
+    parser.add_argument("--config", action="config", help="a YAML file of these options")
 
 
 def add_options(parser: Parser, config: type, leave_out: Sequence[str] = ()) -> None:
@@ -84,6 +93,10 @@ def read_config(config: type[C], options: Namespace) -> C:
 
 def refuse_unknown(parser: Parser, arguments: Sequence[str]) -> None:
     """Say so where an option is mistyped, before it is taken for a value."""
+    nested = parser._subcommands_action
+    if nested is not None and arguments and arguments[0] in nested.choices:
+        refuse_unknown(nested.choices[arguments[0]], arguments[1:])
+        return
     known = {flag for flag in parser._option_string_actions if flag.startswith("--")}
     for text in arguments:
         flag = text.split("=")[0]
@@ -127,6 +140,11 @@ def _one_line(message: str) -> str:
     text = " ".join(kept)
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
     text = re.sub(r"arguments are required: \w+\.", "arguments are required: ", text)
+    text = re.sub(
+        r'expected "([\w.]+)\.subcommand" to be one of \{(.*)\}, but it was not provided\.',
+        lambda found: f"{found[1].replace('.', ' ')}: say what, one of {found[2].replace(',', ', ')}",
+        text,
+    )
     for kind, plain in (("int", "a whole number"), ("float", "a number")):
         text = re.sub(rf"Expected a <class '{kind}'>\. Got value: (.*)", rf"got \1, need {plain}", text)
     return re.sub(r"Expected a typing\.Literal\[(.*?)\]\. Got value: (.*)", r"got \2, choose one of \1", text)

@@ -136,7 +136,8 @@ def _check(config: DecoyConfig) -> None:
 
 def _markers(config: DecoyConfig, found: AnnotationSet) -> dict[str, int]:
     """Id -> the class whose marker the image gets."""
-    kinds, told = len(found.classes), {}
+    kinds = len(found.classes)
+    told: dict[str, int] = {}
     for split in found.splits:
         like_train = split == "train" or (split == "val" and config.val == "train")
         for label, items in enumerate(by_class(found.split(split).items, kinds)):
@@ -157,8 +158,8 @@ def _check_groups(config: DecoyConfig, found: AnnotationSet, there: Iterable[str
         for told in found.classes:
             if not counts[f"{name}/{told}"] and not (config.test == "inverted" and name == told):
                 raise DataError(
-                    f"from: {found.root} has too few images of {name!r} in split 'test' for a group with each "
-                    f"of the {len(found.classes)} markers; add images, or take fewer classes"
+                    f"from: {found.root} has too few images of {name!r} in split 'test' for one with each of "
+                    f"the {len(found.classes)} markers; add images, or take fewer classes"
                 )
 
 

@@ -1,0 +1,74 @@
+"""`lookright data prepare NAME`: data sets made of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from lookright.cli.parser import Parser, add_config, add_options, read_config, say
+from lookright.config import DecoyConfig, PrepareConfig
+
+if TYPE_CHECKING:
+    from lookright.data.prepare import Prepared
+
+_NOT_OF_PREPARATION = ("data", "image_size", "annotated_per_class", "train_per_class")
+_HOW_MARKED = ("annotations", "format", "positive_categories", "negative_categories", "combine")
+
+
+def data_arguments(parser: Parser) -> None:
+    """Add the arguments of the command."""
+    parser.usage = "lookright data prepare NAME --out FOLDER [options]"
+    prepare = Parser(description="Make a data set of others.")
+    # From the outside in: jsonargparse wants commands of commands in this order.
+    parser.add_subcommands(metavar="ACTION").add_subcommand(
+        "prepare", prepare, help="make a data set of others"
+    )
+    prepare.usage = parser.usage
+    names = prepare.add_subcommands(title="data sets", metavar="NAME")
+    for name, (help_text, config, usage, leave_out, _) in DATA_SETS.items():
+        command = Parser(description=help_text[0].upper() + help_text[1:] + ".")
+        names.add_subcommand(name, command, help=help_text)
+        command.usage = f"lookright data prepare {name} {usage} --out FOLDER [options]"
+        add_config(command)
+        add_options(command, config, leave_out=(*_NOT_OF_PREPARATION, *leave_out))
+
+
+def data(options: Namespace) -> None:
+    """Make the data set, and say what is in it."""
+    name: str = options.prepare.subcommand
+    _, config, _, _, prepare = DATA_SETS[name]
+    prepared = prepare(read_config(config, options.prepare[name]))
+    say("\n".join(_lines(prepared)))
+
+
+def _lines(prepared: Prepared) -> list[str]:
+    lines = []
+    for split, groups in prepared.groups.items():
+        told = ", ".join(f"{group} {n}" for group, n in groups.items() if group)
+        lines.append(f"{split:<6} {sum(groups.values()):>6} images{': ' if told else ''}{told}")
+    lines += [f"remark: {remark}" for remark in prepared.remarks]
+    lines.append(
+        f"{prepared.folder}: {prepared.images} images, {prepared.annotated} of them annotated. "
+        f"Next: lookright check {prepared.folder}"
+    )
+    return lines
+
+
+def _decoy(config: DecoyConfig) -> Prepared:
+    from lookright.data.prepare import prepare_decoy
+
+    return prepare_decoy(config)
+
+
+DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Callable[..., Prepared]]] = {
+    "decoy": (
+        "stamp a marker on photos that tells the class in training and lies in the test",
+        DecoyConfig,
+        "--from SET",
+        (),
+        _decoy,
+    ),
+}
+"""name -> (help, its options, usage, options that it lacks, what makes it)"""
