@@ -21,6 +21,7 @@ RANKS = (
     ("explainers",),
     ("engine",),
     ("report", "bench", "describe"),
+    ("evidence",),
     ("demo",),
     ("cli",),
 )
