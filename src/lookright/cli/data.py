@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
 from lookright.cli.parser import Parser, add_config, add_options, read_config, say
-from lookright.config import DecoyConfig, PrepareConfig
+from lookright.config import DataConfig, DecoyConfig, PrepareConfig, ShiftedConfig
 
 if TYPE_CHECKING:
     from lookright.data.prepare import Prepared
 
-_NOT_OF_PREPARATION = ("data", "image_size", "annotated_per_class", "train_per_class")
 _HOW_MARKED = ("annotations", "format", "positive_categories", "negative_categories", "combine")
+"""Options of a data folder that count when one is made of it."""
 
 
 def data_arguments(parser: Parser) -> None:
@@ -27,12 +28,13 @@ def data_arguments(parser: Parser) -> None:
     )
     prepare.usage = parser.usage
     names = prepare.add_subcommands(title="data sets", metavar="NAME")
+    of_training = {f.name for f in fields(DataConfig)}.difference(_HOW_MARKED)
     for name, (help_text, config, usage, leave_out, _) in DATA_SETS.items():
         command = Parser(description=help_text[0].upper() + help_text[1:] + ".")
         names.add_subcommand(name, command, help=help_text)
         command.usage = f"lookright data prepare {name} {usage} --out FOLDER [options]"
         add_config(command)
-        add_options(command, config, leave_out=(*_NOT_OF_PREPARATION, *leave_out))
+        add_options(command, config, leave_out=(*of_training, *leave_out))
 
 
 def data(options: Namespace) -> None:
@@ -62,6 +64,12 @@ def _decoy(config: DecoyConfig) -> Prepared:
     return prepare_decoy(config)
 
 
+def _shifted(config: ShiftedConfig) -> Prepared:
+    from lookright.data.prepare import prepare_shifted
+
+    return prepare_shifted(config)
+
+
 DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Callable[..., Prepared]]] = {
     "decoy": (
         "stamp a marker on photos that tells the class in training and lies in the test",
@@ -69,6 +77,13 @@ DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Calla
         "--from SET",
         (),
         _decoy,
+    ),
+    "shifted": (
+        "paste marked objects on backgrounds that tell the class in training alone (Waterbirds)",
+        ShiftedConfig,
+        "--from SET --background SET2",
+        (),
+        _shifted,
     ),
 }
 """name -> (help, its options, usage, options that it lacks, what makes it)"""

@@ -2,5 +2,6 @@
 
 from lookright.data.prepare.decoy import prepare_decoy
 from lookright.data.prepare.output import Prepared
+from lookright.data.prepare.shifted import prepare_shifted
 
-__all__ = ["Prepared", "prepare_decoy"]
+__all__ = ["Prepared", "prepare_decoy", "prepare_shifted"]
