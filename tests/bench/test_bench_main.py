@@ -21,6 +21,7 @@ SAID = {
         "input-gradient step / plain step, time",
         "input-gradient step / plain step, operations",
     },
+    "compile": set(),  # a compiler takes longer than a test may
     "maps": {
         "maps of 8 images: pytorch-grad-cam / ours, time",
         "maps of 8 images: captum / ours, time",

@@ -31,6 +31,8 @@ class Settings:
     map_images: int = 64
     input_gradient_methods: tuple[str, ...] = ("rrr",)
     """the others take as many operations"""
+    compiled_backbones: tuple[str, ...] = ("resnet18", "tf_efficientnet_lite0")
+    """compiling takes a minute or more each"""
     correction_backbone: str = "tf_efficientnet_lite0"
     correction_images: int = 100
     correction_batch_size: int = 20
@@ -69,6 +71,7 @@ QUICK = Settings(
     images=8,
     map_images=8,
     input_gradient_methods=("rrr",),
+    compiled_backbones=(),
     correction_backbone="small_cnn",
     correction_images=8,
     correction_batch_size=4,
@@ -86,6 +89,7 @@ ON_GPU = Settings(
     backbones=("resnet50", "vit_small_patch16_224"),
     batch_sizes=(64, 256, 512),
     precision="bf16",
+    compiled_backbones=("resnet50", "vit_small_patch16_224"),
     images=512,
     map_images=1024,
     product_size=8192,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lookright.bench.compiled import compiled_figures
 from lookright.bench.correction import correction_figures
 from lookright.bench.evaluation import measure_evaluation, write_photos
 from lookright.bench.input_gradients import input_gradient_figures
@@ -211,6 +212,7 @@ SECTIONS: Mapping[str, Section] = {
     "published": published_figures,
     "captum": _needing("captum", captum_figures),
     "input-gradients": input_gradient_figures,
+    "compile": compiled_figures,
     "maps": _needing("captum", _needing("pytorch_grad_cam", map_figures)),
     "evaluation": evaluation_figures,
     "correction": correction_figures,

@@ -39,8 +39,8 @@ def compile_trunk(
     """Compile, in place, what leads to the layers that explainers look at.
 
     Names, weights and `state_dict` stay; gradients stay up to rounding. Compilation itself happens in the
-    first steps: once for training, once for evaluation, and once more when a batch of another size comes,
-    from then on for any size. Hooks that are put later on a module inside a compiled one may not be called,
+    first steps: for training and for evaluation, once for each size of batches. (Code for any size is slower,
+    and takes the compiler several times as long.) Hooks that are put later on a module inside a compiled one may not be called,
     so what traces a network has to come before. Where nothing can be compiled, or the compiler fails, the
     network runs as it would have, and one warning says why.
 
@@ -79,7 +79,7 @@ def compile_trunk(
     # Gradients are measured before they are taken (weights by gradient ratio, the guard): the graph has to
     # stay, and buffers that a backward pass may overwrite would not. PyTorch has this for the process only.
     torch._functorch.config.donated_buffer = False
-    options: dict[str, Any] = {"backend": _Fallback(backend)}
+    options: dict[str, Any] = {"backend": _Fallback(backend), "dynamic": False}
     if "recompile_limit" in inspect.signature(torch.compile).parameters:  # not in older torch
         options["recompile_limit"] = _VARIANTS
     try:
