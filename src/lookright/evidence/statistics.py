@@ -111,8 +111,8 @@ def smallest_p(n: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct for many comparisons: the step-down procedure of Holm (1979).
 
-    The i-th smallest of m values is multiplied by m - i + 1, and is at least the one before it. Rejecting what
-    is then below 0.05 makes one false rejection or more with a probability of 0.05 at most.
+    The i-th smallest of m values is multiplied by m - i + 1, and is at least the one before it. Rejecting
+    what is then below 0.05 makes one false rejection or more with a probability of 0.05 at most.
 
     Args:
         p_values: of all comparisons; NaN is no comparison

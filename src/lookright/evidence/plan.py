@@ -1,0 +1,200 @@
+"""From a grid to its runs: their options, their folders, and which hyperparameters they get."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from lookright.config import TrainConfig
+from lookright.data.corrupt import parse_corruption
+from lookright.engine.run_folder import from_options, to_options
+from lookright.engine.setup import check_options
+from lookright.errors import ConfigError
+from lookright.evidence.grid import Grid
+from lookright.evidence.reading import Options
+from lookright.evidence.table import Table, number
+from lookright.losses import parse_method
+
+INCIDENTAL = ("out", "workers", "cache_dir", "cache_gb", "tensorboard", "guard")
+"""options that change no result"""
+PATHS = ("data", "annotations", "from", "cache_dir")
+_KIND = (
+    *("data", "method", "backbone", "train", "epochs", "image_size", "batch_size", "train_per_class"),
+    *("explainer", "gradient_at", "cache_features", "compile", "precision", "accelerator"),
+)
+"""options that say how long a run takes"""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a grid."""
+
+    grid: Grid
+    stage: Literal["choose", "final"]
+    cell: Mapping[str, str]
+    """axis -> label"""
+    seed: int
+    chosen: Options
+    """hyperparameters"""
+    options: Options
+    """all that are given, by their names in YAML, paths as the grid has them"""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """What it is evaluated on. Hyperparameters never see a test image."""
+        return ("val",) if self.stage == "choose" else self.grid.splits
+
+    @cached_property
+    def given(self) -> dict[str, Any]:
+        """Options that are not as they are by default, and change results."""
+        plain = to_options(TrainConfig())
+        options = to_options(_config(self.options))
+        return {k: v for k, v in options.items() if v != plain[k] and k not in INCIDENTAL}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells runs apart, on every machine alike."""
+        made = self.grid.prepare.get(str(self.options.get("data")))
+        content = [self.stage, self.given, made, self.splits]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder."""
+        label = re.sub(r"[^\w.]+", "-", "-".join(self.cell.values())).strip("-")[:80]
+        stage = "choose-" if self.stage == "choose" else ""
+        return f"{stage}{label}-{self.seed}-{self.fingerprint[:8]}"
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Runs of one kind take about as long."""
+        return tuple(str(self.options.get(name)) for name in _KIND)
+
+    def config(self, out: Path) -> TrainConfig:
+        """The options of the run.
+
+        Args:
+            out: folder of the experiment
+
+        Raises:
+            ConfigError: a value of the wrong kind, or a path with a variable that is not set.
+        """
+        options = dict(self.options)
+        for name in PATHS:
+            if options.get(name) is not None:
+                text = str(options[name])
+                made = name == "data" and text in self.grid.prepare
+                options[name] = str(out / "data" / text) if made else expand(name, text)
+        return _config(options | {"out": str(out / "runs" / self.name)})
+
+
+def expand(name: str, text: str) -> str:
+    """Put in the environment's variables.
+
+    Raises:
+        ConfigError: one is not set.
+    """
+    path = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111: a Path would drop a final slash
+    if "$" in path:
+        raise ConfigError(f"{name}: {text}: the variable is not set; export it")
+    return path
+
+
+def _config(options: Options) -> TrainConfig:
+    try:
+        return from_options(options)
+    except TypeError as error:
+        raise ConfigError(f"{error}: not a value of that option") from error
+
+
+def choose_runs(grid: Grid) -> list[PlannedRun]:
+    """The runs that hyperparameters are chosen by."""
+    if grid.choose is None:
+        return []
+    return [
+        _run(grid, "choose", cell, seed, candidate)
+        for seed in grid.choose.seeds
+        for cell in grid.cells()
+        for candidate in grid.choose.of(cell[grid.compare].label)
+    ]
+
+
+def final_runs(grid: Grid, table: Table) -> list[PlannedRun]:
+    """The runs whose test figures are told, as far as their hyperparameters are chosen."""
+    chosen = [(cell, choice(grid, cell, table)) for cell in grid.cells()]
+    return [
+        _run(grid, "final", cell, seed, options)
+        for seed in grid.seeds
+        for cell, options in chosen
+        if options is not None
+    ]
+
+
+def choice(grid: Grid, cell: Mapping[str, Any], table: Table) -> Options | None:
+    """The candidate with the largest mean on the validation images; of equal ones the first.
+
+    Returns:
+        nothing to set where nothing is to be chosen; None where runs are missing, or every candidate failed
+    """
+    if grid.choose is None:
+        return {}
+    best: tuple[float, Options] | None = None
+    for candidate in grid.choose.of(cell[grid.compare].label):
+        runs = [_run(grid, "choose", cell, seed, candidate) for seed in grid.choose.seeds]
+        rows = [table.rows.get(run.fingerprint) for run in runs]
+        if None in rows:
+            return None
+        values = [number(row, f"val_{m}") for row in rows if row is not None for m in grid.choose.by]
+        mean = sum(values) / len(values)
+        if not math.isnan(mean) and (best is None or mean > best[0]):
+            best = mean, candidate
+    return None if best is None else best[1]
+
+
+def _run(
+    grid: Grid, stage: Literal["choose", "final"], cell: Mapping[str, Any], seed: int, chosen: Options
+) -> PlannedRun:
+    options: dict[str, Any] = dict(grid.base)
+    for entry in cell.values():
+        options |= entry.options
+    options |= chosen
+    options["seed"] = seed
+    labels = {axis: entry.label for axis, entry in cell.items()}
+    return PlannedRun(grid, stage, labels, seed, chosen, options)
+
+
+def all_candidates(grid: Grid) -> Iterator[PlannedRun]:
+    """One run for each cell and candidate, whatever will be chosen."""
+    for cell in grid.cells():
+        of = ({},) if grid.choose is None else grid.choose.of(cell[grid.compare].label)
+        for candidate in of:
+            yield _run(grid, "final", cell, grid.seeds[0], candidate)
+
+
+def check_plan(grid: Grid, out: Path) -> None:
+    """Find mistakes in the options of any run before the first one is trained.
+
+    Raises:
+        ConfigError: the cell, and what is wrong with it.
+    """
+    for run in all_candidates(grid):
+        try:
+            config = run.config(out)
+            check_options(config)
+            parse_method(config)
+            if config.corrupt is not None:
+                parse_corruption(config.corrupt)
+            made = str(run.options.get("data")) in grid.prepare
+            if config.data is not None and not made and not config.data.exists():
+                raise ConfigError(f"data: {config.data} does not exist; give the folder of your images")
+        except ConfigError as error:
+            where = ", ".join(f"{axis} {label}" for axis, label in run.cell.items())
+            raise ConfigError(f"{where}: {error}") from error
