@@ -40,9 +40,9 @@ def compile_trunk(
 
     Names, weights and `state_dict` stay; gradients stay up to rounding. Compilation itself happens in the
     first steps: for training and for evaluation, once for each size of batches. (Code for any size is slower,
-    and takes the compiler several times as long.) Hooks that are put later on a module inside a compiled one may not be called,
-    so what traces a network has to come before. Where nothing can be compiled, or the compiler fails, the
-    network runs as it would have, and one warning says why.
+    and takes the compiler several times as long.) Hooks that are put later on a module inside a compiled one
+    may not be called, so what traces a network has to come before. Where nothing can be compiled, or the
+    compiler fails, the network runs as it would have, and one warning says why.
 
     Args:
         network: image (B, 3, H, W) -> logits (B, K)
