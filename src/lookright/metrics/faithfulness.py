@@ -1,4 +1,4 @@
-"""Does a model use what its map shows, and what a person marked? Images with a part replaced, and what follows."""
+"""Does a model use what its map shows, and what people marked? Images with a part replaced."""
 
 from __future__ import annotations
 
