@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from lookright.cli.parser import Parser, add_config, add_options, read_config, say
-from lookright.config import DataConfig, DecoyConfig, PrepareConfig, ShiftedConfig
+from lookright.config import DataConfig, DecoyConfig, PrepareConfig, ShiftedConfig, WaterbirdsConfig
 
 if TYPE_CHECKING:
     from lookright.data.prepare import Prepared
@@ -70,6 +70,12 @@ def _shifted(config: ShiftedConfig) -> Prepared:
     return prepare_shifted(config)
 
 
+def _waterbirds(config: WaterbirdsConfig) -> Prepared:
+    from lookright.data.prepare import prepare_waterbirds
+
+    return prepare_waterbirds(config)
+
+
 DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Callable[..., Prepared]]] = {
     "decoy": (
         "stamp a marker on photos that tells the class in training and lies in the test",
@@ -84,6 +90,13 @@ DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Calla
         "--from SET --background SET2",
         (),
         _shifted,
+    ),
+    "waterbirds": (
+        "take the published Waterbirds, with CUB's segmentations",
+        WaterbirdsConfig,
+        "--from FOLDER --segmentations FOLDER",
+        (*_HOW_MARKED, "seed"),
+        _waterbirds,
     ),
 }
 """name -> (help, its options, usage, options that it lacks, what makes it)"""

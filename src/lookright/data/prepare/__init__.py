@@ -3,5 +3,6 @@
 from lookright.data.prepare.decoy import prepare_decoy
 from lookright.data.prepare.output import Prepared
 from lookright.data.prepare.shifted import prepare_shifted
+from lookright.data.prepare.waterbirds import prepare_waterbirds
 
-__all__ = ["Prepared", "prepare_decoy", "prepare_shifted"]
+__all__ = ["Prepared", "prepare_decoy", "prepare_shifted", "prepare_waterbirds"]
