@@ -105,6 +105,7 @@ def test_runs_are_those_that_train_gives(head: Options, caplog: pytest.LogCaptur
         {"optimizer": "sgd", "weighting": "fixed", "schedule": "constant"},
         {"explain": "predicted", "score": "log-probability", "explanation_warmup": 0.5, "weighting": "fixed"},
         {"score": "runner-up", "explainer": "cam", "annotated_per_class": 2},
+        {"corrupt": "drop(0.5) + graded"},
         {
             "explainer": "hires-cam",
             "flip": False,
@@ -114,7 +115,7 @@ def test_runs_are_those_that_train_gives(head: Options, caplog: pytest.LogCaptur
             "per_image": True,
         },
     ],
-    ids=["sgd", "log-probability", "runner-up", "patience"],
+    ids=["sgd", "log-probability", "runner-up", "corrupt", "patience"],
 )
 def test_options_count(head: Options, changes: dict[str, object], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="lookright"):

@@ -140,7 +140,7 @@ class Jitter(RegionKind):
 class Polygon(RegionKind):
     """Inaccurate boundary: a polygon of few vertices around each connected part, holes filled.
 
-    Of all corners of the outline those stay that matter most (`regions.simplify`).
+    Of all corners of the outline those stay that matter most (`regions.simplify`): a round part shrinks.
 
     Example:
         >>> line = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=np.float32)
