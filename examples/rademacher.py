@@ -39,7 +39,7 @@ def spread(features: Array) -> float:
 
 
 def random_sums(inside: Array, outside: Array, draws: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw a = |sum_i s_i x_i,in| and b = |sum_i s_i x_i,out|, s_i = +-1 with equal chances; (draws,) each."""
+    """Draw a = |sum_i s_i x_i,in| and b = |sum_i s_i x_i,out|, s_i = +-1 at random; (draws,) each."""
     signs = rng.choice((-1.0, 1.0), size=(draws, len(inside)))
     return np.linalg.norm(signs @ inside, axis=1), np.linalg.norm(signs @ outside, axis=1)
 
@@ -50,7 +50,10 @@ def product_supremum(a: Array | float, b: Array | float, radius: float, limit: f
 
 
 def joint_supremum(a: Array | float, b: Array | float, radius: float, limit: float) -> Array:
-    """The same over |w| <= B, |w_out| <= tau: B sqrt(a^2 + b^2), or sqrt(B^2 - tau^2) a + tau b if tau binds."""
+    """The same over |w| <= B, |w_out| <= tau.
+
+    B sqrt(a^2 + b^2), or sqrt(B^2 - tau^2) a + tau b where the second constraint binds.
+    """
     a, b, limit = np.asarray(a), np.asarray(b), min(limit, radius)
     whole = np.hypot(a, b)
     binds = radius * b > limit * whole
@@ -173,11 +176,13 @@ def plot(complexity: dict[tuple[int, float], Array], wrong: dict[float, Array], 
         left.plot(SIZES, rows[:, 0], "o", color=f"C{i}", markersize=5)
     left.set(xscale="log", yscale="log", xlabel="images n", ylabel="empirical Rademacher complexity")
     left.set_xticks(SIZES, [str(n) for n in SIZES])
+    ticks = (0.25, 0.5, 1.0, 2.0, 4.0)
+    left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     left.minorticks_off()
     left.set_title("product class: bound (lines), truth (dots)")
     left.legend()
     place = np.arange(len(LIMITS))
-    for i, name in enumerate(("training", *TESTS)):
+    for i, name in enumerate(("the training images", *(f"test, {name}" for name in TESTS))):
         columns = np.array([wrong[limit][:, i] for limit in LIMITS])
         right.errorbar(
             place, columns.mean(axis=1), columns.std(axis=1, ddof=1), marker="o", capsize=3, label=name
