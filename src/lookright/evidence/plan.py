@@ -102,7 +102,7 @@ def expand(name: str, text: str) -> str:
     Raises:
         ConfigError: one is not set.
     """
-    path = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111: a Path would drop a final slash
+    path = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 -- a Path drops a final slash
     if "$" in path:
         raise ConfigError(f"{name}: {text}: the variable is not set; export it")
     return path
