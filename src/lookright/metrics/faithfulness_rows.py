@@ -115,10 +115,11 @@ class Faithfulness:
         """What metrics.json says.
 
         Returns:
-            - each of `FAITHFULNESS`, the mean over the images that define it: {"value": float | None, "n": int}
+            - each of `FAITHFULNESS`, the mean over the images that define it: {"value": float | None,
+              "n": int}
             - worst_group_background_swap_accuracy with its "group", where images have groups
-            - faithfulness: "as_it_is_accuracy" of the same images unchanged, "share", the mean curves "deletion"
-              and "insertion", and "by_group": figure -> group -> figure
+            - faithfulness: "as_it_is_accuracy" of the same images unchanged, "share", the mean curves
+              "deletion" and "insertion", and "by_group": figure -> group -> figure
         """
         found: dict[str, Any] = {
             name: Figure.mean(values.tolist()).as_json() for name, values in self.figures.items()
