@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, collate
-from lookright.engine.channels_last import use_channels_last
+from lookright.engine.channels_last import place
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.train import train
 from lookright.engine.trunk import FrozenTrunk, frozen_units
@@ -79,9 +79,8 @@ def test_finds_and_replaces_the_frozen_part(
     logits, maps, gradients = stepped(setup, batch)
     assert len(ran) == 1
     ran.clear()
-    trunk.channels_last = channels_last
     if channels_last:
-        assert use_channels_last(setup.classifier.network) == (backbone != "small_cnn")
+        place(setup.classifier.network, "cpu")
     with trunk.serving(batch):
         served_logits, served_maps, served_gradients = stepped(setup, batch)
     assert ran in ([], [batch.image.shape]), "the image was handed through, not convolved"

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from lookright.bench.timing import Measurements, synchronize, take_turns, timed
 from lookright.data import ExplanationDataset, Item, MaskFiles, collate
+from lookright.engine.channels_last import place
 from lookright.engine.inference import infer
 from lookright.explainers import GradCAM
 from lookright.models import create
@@ -83,7 +84,7 @@ def measure_evaluation(
     """
     torch.manual_seed(0)
     classifier = create(backbone, num_classes=2, image_size=image_size)
-    network = classifier.network.to(device)
+    network = place(classifier.network, device)
     explainer = GradCAM(network, image_size=image_size)
     dataset = ExplanationDataset(items, image_size=image_size, mean=classifier.mean, std=classifier.std)
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from lookright.bench.results import Figure, Target
 from lookright.bench.settings import Settings
 from lookright.bench.timing import synchronize, take_turns, timed
+from lookright.engine.channels_last import place
 from lookright.explainers import GradCAM
 from lookright.models import Layout, create
 from lookright.models.modes import evaluating
@@ -62,7 +63,7 @@ def make_map_subject(
         ConfigError: the backbone does not exist, or cannot take images of that size.
     """
     torch.manual_seed(0)
-    network = create(backbone, num_classes=2, image_size=image_size).network.to(device).eval()
+    network = place(create(backbone, num_classes=2, image_size=image_size).network, device).eval()
     image = torch.randn(images, 3, image_size, image_size).to(device)
     label = torch.randint(0, 2, (images,)).to(device)
     return MapSubject(network, GradCAM(network, image_size=image_size), image, label, batch_size)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from lookright.bench.timing import synchronize
 from lookright.config import TrainConfig
+from lookright.engine.channels_last import place
 from lookright.engine.supervised import SupervisedModel
 from lookright.explainers import GradCAM
 from lookright.explainers.capture import capture
@@ -73,7 +74,7 @@ def make_subject(
         torch.Size([2, 3, 32, 32])
     """
     torch.manual_seed(0)
-    network = create(backbone, num_classes=2, image_size=image_size).network.to(device).train()
+    network = place(create(backbone, num_classes=2, image_size=image_size).network, device).train()
     layer = find_target_layer(network, image_size=image_size)
     objective = build_objective(TrainConfig(method=method, weighting="fixed"), layer.stride).to(device)
     explainer = GradCAM(network, layer.name, image_size=image_size)

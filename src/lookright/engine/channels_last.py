@@ -1,36 +1,34 @@
-"""The order of numbers in memory in which a CPU runs the upper part of a network fastest."""
+"""The order of numbers in memory in which a CPU runs convolutions fastest."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def use_channels_last(network: nn.Module) -> bool:
-    """Bring convolutions that learn to channels-last, if any of them is pointwise (1 x 1).
 
-    On channels-last maps a pointwise convolution is one product of matrices. Where only the upper part of a
-    network learns, most of its time goes into those; depthwise ones on the large maps below gain nothing. The
-    values stay as they are. Call it before the optimizer is made, whose state takes the order of the weights.
+def place(network: Network, device: torch.device | str) -> Network:
+    """Move a network to a device; on a CPU its weights become channels-last.
+
+    Convolutions with such weights give channels-last maps, on which a pointwise (1 x 1) one is one product of
+    matrices and a depthwise one reads its memory in order. The values stay as they are. Call it before the
+    optimizer is made, whose state takes the order of the weights.
 
     Args:
-        network: what learns of it is decided
+        network: changed in place
+        device: where it is to run
 
     Returns:
-        whether it did; the maps that the convolutions get should be channels-last too
+        the same network
 
     Example:
-        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3).requires_grad_(False), nn.Conv2d(4, 8, 1))
-        >>> use_channels_last(network), use_channels_last(network[:1])
-        (True, False)
+        >>> place(nn.Conv2d(3, 4, 3), "cpu").weight.stride()
+        (27, 1, 9, 3)
     """
-    learning = [
-        module
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d) and module.weight.requires_grad
-    ]
-    if not any(tuple(module.kernel_size) == (1, 1) for module in learning):
-        return False
-    for module in learning:
-        module.to(memory_format=torch.channels_last)
-    return True
+    network.to(device)
+    if torch.device(device).type == "cpu":
+        network.to(memory_format=torch.channels_last)
+    return network

@@ -17,6 +17,7 @@ from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.data.shards import find_shards, read_shard_items
 from lookright.data.stream import Images
+from lookright.engine.channels_last import place
 from lookright.engine.features import FeatureStore
 from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import make_dataset, read_data
@@ -86,7 +87,7 @@ def evaluate(
     _refuse_another(folder, about)
     annotation_set, dataset = images_of(run, split, config)
     where = pick_device(device)
-    run.classifier.network.to(where)
+    place(run.classifier.network, where)
     cells = cell_evidence(run)
     explainers = [run.explainer] if cells is None else [run.explainer, cells.explainer]
     trunk = stored_trunk(run, explainers, dataset, store)

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, Item, load_image
+from lookright.engine.channels_last import place
 from lookright.engine.evaluate import pick_device
 from lookright.engine.inference import ANNOTATED, PREDICTED
 from lookright.engine.trained_run import TrainedRun, open_run
@@ -60,7 +61,7 @@ def explain_images(path: Path, images: Sequence[Path], *, device: str = "auto") 
     """
     run = open_run(path)
     where = pick_device(device)
-    run.classifier.network.to(where)
+    place(run.classifier.network, where)
     for image in tqdm(images, unit="image", disable=None):
         yield _explain(run, image, where)
 

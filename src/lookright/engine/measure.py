@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from lookright.engine.channels_last import place
 from lookright.engine.evaluate import images_of, stored_trunk
 from lookright.engine.features import FeatureStore
 from lookright.engine.loading import load_batches
@@ -58,7 +59,7 @@ def measure(
         gradient_at=run.config.gradient_at if gradient_at is None else gradient_at,
         negatives_outside=(run.config.negatives_outside if negatives_outside is None else negatives_outside),
     )
-    network = run.classifier.network
+    network = place(run.classifier.network, "cpu")
     apply_scope(network, config.train, image_size=config.image_size)
     objective = make_objective(config, run.classifier, run.explainer)
     if not objective.terms:

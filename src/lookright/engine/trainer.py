@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, generator_for
 from lookright.engine.board import Board
-from lookright.engine.channels_last import use_channels_last
+from lookright.engine.channels_last import place
 from lookright.engine.compiled import compile_trunk
 from lookright.engine.features import FeatureStore
 from lookright.engine.finite import FiniteCheck, check_weights
@@ -61,11 +61,9 @@ class Trainer:
         store: FeatureStore | None = None,
     ) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
-        network = setup.classifier.network
+        network = place(setup.classifier.network, fabric.device)
         self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
         self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
-        if self.trunk is not None and fabric.device.type == "cpu":
-            self.trunk.channels_last = use_channels_last(network)
         self._trained = [p for p in self.supervised.parameters() if p.requires_grad]
         optimizer = make_optimizer(config, self._trained, fabric.device)
         self.model, self.optimizer = fabric.setup(self.supervised, optimizer)

@@ -73,8 +73,6 @@ class FrozenTrunk:
         """unit -> shape of what it gives for one image, where zeros stand in for it"""
         self.without_image = False
         """whether the features reproduce everything though nothing is known of the image"""
-        self.channels_last = False
-        """whether features that are maps are served channels-last (see `use_channels_last`)"""
         self._explainers = tuple(explainers)
 
     def fill(
@@ -171,7 +169,7 @@ class FrozenTrunk:
             # What comes between the units may work in place (a ReLU, say): not on the caller's image.
             return (x[..., :1, :1] if corner else x).clone()
 
-        if self.channels_last and features.ndim == 4:
+        if features.ndim == 4 and features.device.type == "cpu":  # as the weights above are, see `place`
             features = features.contiguous(memory_format=torch.channels_last)
         with ExitStack() as stack:
             for i, name in enumerate(self.units[:-1]):
