@@ -46,6 +46,20 @@ def _evaluate_arguments(parser: Parser) -> None:
     _add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
     parser.add_argument("--workers", type=int, default=0, help="processes that load images")
+    parser.add_argument(
+        "--faithfulness",
+        action="store_true",
+        help="also delete and insert pixels, and replace backgrounds and objects: 36 more passes per image",
+    )
+    parser.add_argument(
+        "--faithfulness-images", type=int | None, default=None, help="most images to change (default: all)"
+    )
+    parser.add_argument(
+        "--faithfulness-steps",
+        type=int,
+        default=16,
+        help="steps of the deletion and insertion curves; each takes two passes",
+    )
     add_options(parser, DataConfig, leave_out=("image_size", "annotated_per_class", "train_per_class"))
 
 
@@ -53,9 +67,11 @@ def _evaluate(options: Namespace) -> None:
     import json
 
     from lookright.engine.evaluate import evaluate
+    from lookright.engine.faithfulness import FaithfulnessOptions
     from lookright.metrics.summary import LOCALIZATION
 
     data = read_config(DataConfig, options)
+    changes = FaithfulnessOptions(steps=options.faithfulness_steps, images=options.faithfulness_images)
     folder = evaluate(
         options.run,
         split=options.split,
@@ -64,14 +80,17 @@ def _evaluate(options: Namespace) -> None:
         batch_size=options.batch_size,
         device=options.device,
         workers=options.workers,
+        faithfulness=changes if options.faithfulness else None,
     )
     figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    for name, figure in figures.items():
-        if figure.keys() == {"value", "n"}:  # neither a table of classes or groups, nor what it is about
-            value = "-" if figure["value"] is None else format(figure["value"], ".3f")
-            is_by_class = name in LOCALIZATION and figures["about"]["task"] == "multi-label"
-            unit = "annotated classes of images" if is_by_class else "images"
-            say(f"{name:<22} {value:>6}   ({figure['n']} {unit})")
+    # neither tables of classes or groups, nor what it is about
+    plain = {name: figure for name, figure in figures.items() if figure.keys() == {"value", "n"}}
+    width = max(22, *map(len, plain))
+    for name, figure in plain.items():
+        value = "-" if figure["value"] is None else format(figure["value"], ".3f")
+        is_by_class = name in LOCALIZATION and figures["about"]["task"] == "multi-label"
+        unit = "annotated classes of images" if is_by_class else "images"
+        say(f"{name:<{width}} {value:>6}   ({figure['n']} {unit})")
     say(f"written to {folder}")
 
 

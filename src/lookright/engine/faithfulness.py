@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,9 @@ class FaithfulnessOptions:
     blur: float = 0.1
     """standard deviation of the blur, as a share of the side"""
     seed: int = 0
-    """of which image lends its background to which"""
+    """of which image lends its background to which, and of which images are changed if not all"""
+    images: int | None = None
+    """most images that are changed, drawn by the seed and their ids alone; None: all that can be"""
 
     def __post_init__(self) -> None:
         shares(self.steps)
@@ -55,6 +58,8 @@ class FaithfulnessOptions:
             raise ConfigError(f"blur: got {self.blur}, need a share of the image in (0, 1]")
         if self.seed < 0:
             raise ConfigError(f"seed: got {self.seed}; give 0 or more")
+        if self.images is not None and self.images < 1:
+            raise ConfigError(f"images: got {self.images}; give 1 or more, or leave it out for all")
 
 
 def measure_faithfulness(
@@ -74,7 +79,7 @@ def measure_faithfulness(
     told by the probability of that class. The network's: its predictions where the background, or the object,
     is replaced. An object is what is marked positive, and `margin` around it; the background is the rest.
     A background is lent by an image of another class if there is one, drawn by the seed and the image's id
-    alone; its own object is filled first.
+    alone; its own object is filled first. docs/metrics.md defines each figure.
 
     Args:
         network: image (B, 3, H, W) -> logits (B, K)
@@ -95,23 +100,19 @@ def measure_faithfulness(
     """
     options = FaithfulnessOptions() if options is None else options
     dataset = check_supported(dataset, output)
-    objects = _find_objects(dataset, options.margin)
-    if not objects:
-        raise DataError(
-            "faithfulness: no image of the split has both a positive mark and a part that is not marked; "
-            "annotate some, or leave faithfulness out"
-        )
-    rows = list(objects)
+    rows = _choose(dataset, options)
     lenders = _draw_lenders(rows, inference, options.seed)
-    asked = _Asked(network, output, dataset, objects, options)
+    asked = _Asked(network, output, dataset, options)
     columns: dict[str, list[Tensor]] = {}
     with evaluating(network), torch.no_grad():
         bar = tqdm(total=len(rows), desc=progress, unit="image", disable=None if progress else True)
         for start in range(0, len(rows), batch_size):
             batch = rows[start : start + batch_size]
+            image, is_object = asked.load(batch)
             maps = inference.explanation[batch][:, None]
             predicted = inference.probabilities[batch].argmax(dim=1)
-            found = asked.curves(batch, maps, predicted) | asked.changes(batch, lenders)
+            lent = asked.load([lenders.get(i, i) for i in batch])
+            found = asked.curves(image, maps, predicted) | asked.changes(image, is_object, *lent)
             for name, value in found.items():
                 columns.setdefault(name, []).append(value.cpu())
             bar.update(len(batch))
@@ -138,6 +139,7 @@ def check_supported(dataset: Images, output: Output) -> ExplanationDataset:
 
     Raises:
         ConfigError: another task than one class per image, or images in a stream.
+        DataError: no image is annotated.
     """
     if output.task is not Task.SINGLE_LABEL:
         raise ConfigError(
@@ -145,31 +147,48 @@ def check_supported(dataset: Images, output: Output) -> ExplanationDataset:
         )
     if not isinstance(dataset, ExplanationDataset):
         raise ConfigError("faithfulness: needs a folder of photos, to lend backgrounds; got shards (--data)")
+    if not dataset.annotated_images:
+        raise DataError("faithfulness: no image of the split is annotated; annotate some, or leave it out")
     return dataset
 
 
-def _find_objects(dataset: ExplanationDataset, margin: float) -> dict[int, Tensor]:
-    """Index of each image that has an object and a background -> the object, (1, H, W) bool."""
-    objects = {}
-    for index, annotated in enumerate(dataset.annotated):
-        if annotated:
-            region = dilate((dataset.marks(index)[0][1] > 0)[None], margin)[0]
-            if bool(region.any()) and not bool(region.all()):
-                objects[index] = region
-    return objects
+def _choose(dataset: ExplanationDataset, options: FaithfulnessOptions) -> list[int]:
+    """The images to change, in the order of the data set: they have an object and a background."""
+    order = [index for index, annotated in enumerate(dataset.annotated) if annotated]
+    if options.images is not None:
+        order.sort(key=lambda i: _random(options.seed, "changed", dataset.items[i].id).random())
+    objects = ((index, _object(dataset, index, options.margin)) for index in order)
+    usable = (index for index, is_object in objects if is_object.any() and not is_object.all())
+    rows = sorted(islice(usable, options.images))
+    if not rows:
+        raise DataError(
+            "faithfulness: no image of the split has both a positive mark and a part that is not marked; "
+            "annotate some, or leave faithfulness out"
+        )
+    return rows
+
+
+def _object(dataset: ExplanationDataset, index: int, margin: float) -> Tensor:
+    """(1, H, W) bool"""
+    return dilate((dataset.marks(index)[0][1] > 0)[None], margin)[0]
 
 
 def _draw_lenders(rows: Sequence[int], inference: Inference, seed: int) -> dict[int, int]:
     """Image -> the one that lends its background; none where it is alone."""
     label = inference.label.tolist()
     by_id = sorted(rows, key=lambda i: inference.id[i])  # so that the order of the data set does not matter
+    of_another = {k: [j for j in by_id if label[j] != k] for k in {label[i] for i in rows}}
     drawn = {}
     for i in rows:
-        others = [j for j in by_id if label[j] != label[i]] or [j for j in by_id if j != i]
+        others = of_another[label[i]] or [j for j in by_id if j != i]
         if others:
-            entropy = [seed, zlib.crc32(inference.id[i].encode())]
-            drawn[i] = others[int(np.random.default_rng(entropy).integers(len(others)))]
+            drawn[i] = others[int(_random(seed, "borrows", inference.id[i]).integers(len(others)))]
     return drawn
+
+
+def _random(seed: int, purpose: str, name: str) -> np.random.Generator:
+    """The same numbers for an image whatever the data set's order, and others for each purpose."""
+    return np.random.default_rng([seed, zlib.crc32(f"{purpose} {name}".encode())])
 
 
 @dataclass(frozen=True)
@@ -179,12 +198,17 @@ class _Asked:
     network: nn.Module
     output: Output
     dataset: ExplanationDataset
-    objects: Mapping[int, Tensor]
     options: FaithfulnessOptions
 
-    def curves(self, batch: Sequence[int], maps: Tensor, predicted: Tensor) -> dict[str, Tensor]:
+    def load(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W), and where their objects are, (B, 1, H, W) bool."""
+        device = next(self.network.parameters()).device
+        images = torch.stack([self.dataset.sample(i, mirrored=False).image for i in indices])
+        objects = torch.stack([_object(self.dataset, i, self.options.margin) for i in indices])
+        return images.to(device), objects.to(device)
+
+    def curves(self, image: Tensor, maps: Tensor, predicted: Tensor) -> dict[str, Tensor]:
         """Deletion and insertion, (B, S + 1) each."""
-        image = self._images(batch)
         everywhere = torch.ones_like(image[:, :1], dtype=torch.bool)
         rank = pixel_rank(maps.to(image.device), (image.shape[2], image.shape[3]))
         of = predicted.to(image.device)[:, None]
@@ -196,32 +220,24 @@ class _Asked:
         deleted, inserted = deletion_insertion(score, image, self._fill(image, everywhere), rank, share)
         return {"deletion": deleted, "insertion": inserted}
 
-    def changes(self, batch: Sequence[int], lenders: Mapping[int, int]) -> dict[str, Tensor]:
+    def changes(
+        self, image: Tensor, is_object: Tensor, lent: Tensor, is_lenders: Tensor
+    ) -> dict[str, Tensor]:
         """Probabilities after each change, (B, K)."""
-        image, is_object = self._images(batch), self._is_object(batch)
+        blur = blurred(image, ~is_object, self.options.blur)
         changed = {
-            "background_blur": torch.where(is_object, image, blurred(image, ~is_object, self.options.blur)),
+            "background_blur": torch.where(is_object, image, blur),
             "background_mean": image * is_object,
-            "background_swap": torch.where(
-                is_object, image, self._without_object([lenders.get(i, i) for i in batch])
-            ),
-            "object_removed": self._without_object(batch),
+            "background_swap": torch.where(is_object, image, self._without(lent, is_lenders)),
+            "object_removed": self._without(image, is_object),
         }
         return {name: self._predict(images) for name, images in changed.items()}
 
     def _predict(self, image: Tensor) -> Tensor:
         return self.output.predict(self.network(image))
 
-    def _images(self, indices: Sequence[int]) -> Tensor:
-        images = torch.stack([self.dataset.sample(i, mirrored=False).image for i in indices])
-        return images.to(next(self.network.parameters()).device)
-
-    def _is_object(self, indices: Sequence[int]) -> Tensor:
-        regions = torch.stack([self.objects[i] for i in indices])
-        return regions.to(next(self.network.parameters()).device)
-
-    def _without_object(self, indices: Sequence[int]) -> Tensor:
-        image, is_object = self._images(indices), self._is_object(indices)
+    def _without(self, image: Tensor, is_object: Tensor) -> Tensor:
+        """Images whose objects are filled from around them."""
         return torch.where(is_object, self._fill(image, ~is_object), image)
 
     def _fill(self, image: Tensor, region: Tensor) -> Tensor:

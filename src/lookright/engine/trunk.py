@@ -71,6 +71,10 @@ class FrozenTrunk:
         self._about = {"image size": image_size, **(about or {})}
         self.shapes: dict[str, tuple[int, ...]] | None = None
         """unit -> shape of what it gives for one image, where zeros stand in for it"""
+        self.feeds_convolutions = any(
+            isinstance(module, nn.Conv2d) and module.weight.requires_grad for module in network.modules()
+        )
+        """whether convolutions follow that learn; a head alone has no use for channels-last features"""
         self.without_image = False
         """whether the features reproduce everything though nothing is known of the image"""
         self._explainers = tuple(explainers)
@@ -169,7 +173,8 @@ class FrozenTrunk:
             # What comes between the units may work in place (a ReLU, say): not on the caller's image.
             return (x[..., :1, :1] if corner else x).clone()
 
-        if features.ndim == 4 and features.device.type == "cpu":  # as the weights above are, see `place`
+        # As the weights above are, see `place`.
+        if self.feeds_convolutions and features.ndim == 4 and features.device.type == "cpu":
             features = features.contiguous(memory_format=torch.channels_last)
         with ExitStack() as stack:
             for i, name in enumerate(self.units[:-1]):

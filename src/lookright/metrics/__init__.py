@@ -3,6 +3,7 @@ explanations agree with the annotations). docs/metrics.md defines each figure.
 """
 
 from lookright.metrics.evidence_outside import OUTSIDE, evidence_outside, outside_cells
+from lookright.metrics.faithfulness_rows import FAITHFULNESS, FAITHFULNESS_LESS_IS_BETTER, Faithfulness
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
 from lookright.metrics.localization import (
@@ -46,9 +47,12 @@ from lookright.metrics.task_summary import (
 
 __all__ = [
     "DECISIVE",
+    "FAITHFULNESS",
+    "FAITHFULNESS_LESS_IS_BETTER",
     "FIGURES",
     "OUTSIDE",
     "Cell",
+    "Faithfulness",
     "Figure",
     "PerImage",
     "ReasonabilityMatrix",

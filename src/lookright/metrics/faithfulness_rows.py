@@ -24,9 +24,17 @@ CHANGES = ("background_blur", "background_mean", "background_swap", "object_remo
 FAITHFULNESS = (
     "deletion_auc",
     "insertion_auc",
+    "unchanged_accuracy",
     *(f"{change}_{told}" for change in CHANGES for told in ("accuracy", "change", "flips")),
 )
 """Names of all figures."""
+
+FAITHFULNESS_LESS_IS_BETTER = (
+    "deletion_auc",
+    *(f"{change}_{told}" for change in CHANGES[:3] for told in ("change", "flips")),
+    "object_removed_accuracy",
+)
+"""Those of `FAITHFULNESS` that are low where a network uses what was marked, and its map says so."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Faithfulness:
     probability: tuple[float, ...]
     """of the true class, for the image as it is"""
     predicted: dict[str, tuple[str, ...]]
-    """"as_it_is" and each of `CHANGES` -> name of the most probable class"""
+    """"unchanged" and each of `CHANGES` -> name of the most probable class"""
     figures: dict[str, Tensor]
     """each of `FAITHFULNESS` -> (M,) float32, NaN where it is not defined for an image"""
     lender: tuple[str | None, ...]
@@ -84,13 +92,17 @@ class Faithfulness:
             deletion: (M, S + 1)
             insertion: (M, S + 1)
         """
-        figures = {"deletion_auc": area_under(deletion, share), "insertion_auc": area_under(insertion, share)}
+        figures = {
+            "deletion_auc": area_under(deletion, share),
+            "insertion_auc": area_under(insertion, share),
+            "unchanged_accuracy": (before.argmax(dim=1) == labels).float(),
+        }
         alone = torch.tensor([one is None for one in lender], dtype=torch.bool)
         for change in CHANGES:
             for name, values in prediction_change(before, after[change], labels).items():
                 undefined = alone if change == "background_swap" else torch.zeros_like(alone)
                 figures[f"{change}_{name}"] = values.masked_fill(undefined, torch.nan)
-        predictions = {"as_it_is": before, **{change: after[change] for change in CHANGES}}
+        predictions = {"unchanged": before, **{change: after[change] for change in CHANGES}}
         return cls(
             id=tuple(ids),
             file=tuple(files),
@@ -118,8 +130,8 @@ class Faithfulness:
             - each of `FAITHFULNESS`, the mean over the images that define it: {"value": float | None,
               "n": int}
             - worst_group_background_swap_accuracy with its "group", where images have groups
-            - faithfulness: "as_it_is_accuracy" of the same images unchanged, "share", the mean curves
-              "deletion" and "insertion", and "by_group": figure -> group -> figure
+            - faithfulness: "images", how many were changed, "share", the mean curves "deletion" and
+              "insertion", and "by_group": figure -> group -> figure
         """
         found: dict[str, Any] = {
             name: Figure.mean(values.tolist()).as_json() for name, values in self.figures.items()
@@ -129,15 +141,20 @@ class Faithfulness:
         if any(figure.n for figure in swapped.values()):
             group, worst = worst_group(swapped)
             found["worst_group_background_swap_accuracy"] = {**worst.as_json(), "group": group}
-        right = [a == b for a, b in zip(self.predicted["as_it_is"], self.label, strict=True)]
         found["faithfulness"] = {
-            "as_it_is_accuracy": Figure.mean(map(float, right)).as_json(),
+            "images": len(self),
             "share": self.share.tolist(),
             "deletion": self.deletion.mean(dim=0).tolist(),
             "insertion": self.insertion.mean(dim=0).tolist(),
             "by_group": {name: as_json(groups) for name, groups in by_group.items() if groups},
         }
         return found
+
+    def numbers(self) -> dict[str, float]:
+        """The figures of `summary` as plain numbers, NaN where undefined, and faithfulness_images, M."""
+        values = {name: figure["value"] for name, figure in self.summary().items() if "value" in figure}
+        found = {name: math.nan if value is None else float(value) for name, value in values.items()}
+        return found | {"faithfulness_images": float(len(self))}
 
     def to_csv(self, path: Path) -> None:
         """Write a row per image, a header first; empty where a value is not defined.
@@ -150,7 +167,7 @@ class Faithfulness:
             "file": self.file,
             "label": self.label,
             "group": [group or "" for group in self.group],
-            "predicted": self.predicted["as_it_is"],
+            "predicted": self.predicted["unchanged"],
             "probability": self.probability,
         }
         columns |= {name: [_text(v) for v in values.tolist()] for name, values in self.figures.items()}
