@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from lookright.errors import ConfigError
 from lookright.explainers import CellEvidence, GradCAM
+from lookright.losses import Evidence
 from lookright.metrics import OUTSIDE, evidence_outside, outside_cells
 from lookright.models import create
+from lookright.resize import resize_annotation
 from lookright.types import Normalization, Request, Score, Target
 from networks import FAMILIES, IMAGE_SIZE
 
@@ -158,6 +160,41 @@ def test_two_classes_are_the_map_of_the_runner_up_contrast() -> None:
     positive = (lead.relu() * outside).sum(dim=(1, 2, 3))[:5]
     torch.testing.assert_close(found["positive_outside"][:5], positive, atol=1e-5, rtol=1e-4)
     assert found["certified"][5].isnan()
+
+
+def test_the_root_of_the_evidence_loss_bounds_it() -> None:
+    """Two classes, negative marks on all that is not marked positive: both count the same cells."""
+    torch.manual_seed(0)
+    network = small_cnn(2)
+    annotation = torch.where(marks()[:5] > 0, 1.0, -1.0)
+    request = Evidence().request
+    logits, maps = GradCAM(network, image_size=SIZE)(images(5), torch.tensor([0, 1, 0, 1, 0]), request)
+    cells = CellEvidence(network, image_size=SIZE)
+    with torch.no_grad(), cells.watch() as seen:
+        network(images(5))
+    found = evidence_outside(cells.evidence(seen), logits.detach(), annotation, torch.ones(5).bool())
+    annotation = resize_annotation(annotation, maps[request].shape[2:])
+    share = (annotation < 0).float().mean(dim=(1, 2, 3))
+    bound = share * Evidence().per_sample(maps[request], annotation).sqrt()
+    amount = found["positive_outside"] + found["negative_outside"]
+    assert (found["evidence_outside"] > 0).all()
+    assert (amount <= bound + 1e-5).all()
+    flat = torch.ones(1, 1, 2, 2)  # reached where all cells outside say the same
+    marked = torch.tensor([[[[1.0, -1.0], [-1.0, -1.0]]]])
+    assert Evidence().per_sample(flat, marked).sqrt() * 0.75 == pytest.approx(3)
+
+
+def test_a_head_that_is_linear_on_the_images_alone_is_refused() -> None:
+    torch.manual_seed(0)
+    hidden = nn.Linear(8, 8)
+    nn.init.constant_(hidden.bias, 5.0)  # no unit is off where the features are small
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(hidden, nn.ReLU(), nn.Linear(8, 2)),
+    ).eval()
+    with pytest.raises(ConfigError, match="target_layer: after '1'"):
+        CellEvidence(network, "1", image_size=SIZE)
+    assert not any(module._forward_hooks for module in network.modules())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

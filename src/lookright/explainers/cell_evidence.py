@@ -24,8 +24,9 @@ class CellEvidence:
 
         e_k(ij) = w_k . A_ij / (h w)        z_k = sum_ij e_k(ij) + b_k
 
-    e_k is the class activation map (Zhou et al., CVPR 2016) of class k over the number of cells; see
-    `ClassActivationMap`, which decides whether a network is of that kind.
+    e_k is the class activation map (Zhou et al., CVPR 2016) of class k over the number of cells. Whether a
+    network is of that kind is tried out, as `ClassActivationMap` does and further: with features of either
+    sign, small to large, in place of the target layer's. A hidden layer can be linear on the images at hand.
 
     Args:
         network: in evaluation mode image (B, 3, H, W) -> logits (B, K)
@@ -67,6 +68,7 @@ class CellEvidence:
         """w / (h w), (K, C) float32"""
         self.bias = full_precision(logits.detach()) - self._of(activation.detach()).sum(dim=(0, 2, 3))
         """b, (K,) float32"""
+        self._check_is_linear(network, image.to(**placement(network)), activation.detach())
 
     @contextmanager
     def watch(self) -> Iterator[list[Tensor]]:
@@ -114,6 +116,22 @@ class CellEvidence:
         """
         gap = (evidence.sum(dim=(2, 3)) + self.bias.to(evidence.device) - logits).abs().amax(dim=1)
         return gap <= _ROUNDING * logits.abs().amax(dim=1).clamp(min=1)
+
+    def _check_is_linear(self, network: nn.Module, image: Tensor, activation: Tensor) -> None:
+        noise = torch.randn(activation.shape, generator=torch.Generator().manual_seed(0)).to(activation)
+        noise = noise * activation.abs().amax()
+        probes = torch.cat([size * noise for size in (0.0, 1.0, -1.0, 100.0, -100.0)])
+        handle = self._layer.module.register_forward_hook(lambda module, args, output: probes.clone())
+        try:
+            with torch.no_grad(), evaluating(network):
+                logits = network(image.expand(len(probes), -1, -1, -1))
+        finally:
+            handle.remove()
+        if not bool(self.is_exact(self._of(probes), full_precision(logits)).all()):
+            raise ConfigError(
+                f"target_layer: after '{self._layer.name}' comes something else than average pooling over "
+                "the grid and one linear layer, so its cells have no exact share in the logits"
+            )
 
     def _of(self, activation: Tensor) -> Tensor:
         maps = self._maps(activation)
