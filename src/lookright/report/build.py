@@ -23,7 +23,14 @@ from lookright.report.headline import SHORTCUT_WARNING, Change, headline
 from lookright.report.overlay import NEGATIVE, POSITIVE
 from lookright.report.pictures import heat_scale
 from lookright.report.runs import Run, read_runs
-from lookright.report.tables import MatrixCell, common_options, differences, figure_table, matrix
+from lookright.report.tables import (
+    MatrixCell,
+    common_options,
+    differences,
+    faithfulness_table,
+    figure_table,
+    matrix,
+)
 from lookright.types import Task
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -116,6 +123,7 @@ def render(runs: Sequence[Run], gallery: int) -> str:
         shortcut_warning=SHORTCUT_WARNING,
         several_seeds=any(len(method.runs) > 1 for method in methods),
         figures=figure_table(methods),
+        faithfulness=faithfulness_table(methods),
         plots=draw(methods),
         colours=COLOURS,
         dashes=[dash_array(index) for index in range(len(methods))],

@@ -10,7 +10,7 @@ from lookright.files import replacing
 from lookright.report.compare import group_by_method
 from lookright.report.headline import headline
 from lookright.report.runs import read_runs
-from lookright.report.tables import figure_table
+from lookright.report.tables import FigureTable, faithfulness_table, figure_table
 
 
 def write_markdown(runs: Sequence[Path], out: Path, *, overwrite: bool = False) -> Path:
@@ -32,17 +32,29 @@ def write_markdown(runs: Sequence[Path], out: Path, *, overwrite: bool = False) 
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: exists already; choose another name, or allow overwriting")
     methods = group_by_method(read_runs(runs))
-    table = figure_table(methods)
-    heads = ["Method", *(_cell(c.title, n) for c, n in zip(table.columns, table.counts, strict=True))]
-    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * len(table.columns)]
-    for method, entries in table.rows:
-        cells = [f"**{_cell(e.mean, e.sd)}**" if e.best else _cell(e.mean, e.sd) for e in entries]
-        lines.append("| " + " | ".join([_escaped(method.label), *cells]) + " |")
+    lines = _lines(figure_table(methods))
+    changed = faithfulness_table(methods)
+    if changed.columns:
+        lines += [
+            "",
+            "Images changed and predicted again (docs/metrics.md, faithfulness):",
+            "",
+            *_lines(changed),
+        ]
     lines += ["", "Bold: best mean of its column, clear or not. ± is the standard deviation over the seeds."]
     lines += ["", *(f"- **{_escaped(verdict.label)}**: {verdict.sentence}" for verdict in headline(methods))]
     with replacing(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return out
+
+
+def _lines(table: FigureTable) -> list[str]:
+    heads = ["Method", *(_cell(c.title, n) for c, n in zip(table.columns, table.counts, strict=True))]
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * len(table.columns)]
+    for method, entries in table.rows:
+        cells = [f"**{_cell(e.mean, e.sd)}**" if e.best else _cell(e.mean, e.sd) for e in entries]
+        lines.append("| " + " | ".join([_escaped(method.label), *cells]) + " |")
+    return lines
 
 
 def _cell(*parts: str) -> str:

@@ -86,6 +86,51 @@ REASONABILITY = (
         "share of images whose prediction no scaling of the cells outside the annotation can change",
     ),
 )
+FAITHFULNESS = (
+    Column(
+        "Deletion",
+        "deletion_auc",
+        "mean probability of the predicted class while pixels are deleted, the map's highest first: low if "
+        "the map shows what the network uses",
+        higher_is_better=False,
+    ),
+    Column("Insertion", "insertion_auc", "the same while the pixels come back, the map's highest first"),
+    Column("Unchanged", "unchanged_accuracy", "accuracy on the same images as they are"),
+    Column(
+        "Background swapped",
+        "background_swap_accuracy",
+        "accuracy where the background is that of an image of another class",
+    ),
+    Column(
+        "Flips, swapped",
+        "background_swap_flips",
+        "share of the predictions that change with it",
+        higher_is_better=False,
+    ),
+    Column(
+        "Worst group, swapped",
+        "worst_group_background_swap_accuracy",
+        "accuracy with another background of the group that fares worst",
+    ),
+    Column(
+        "Flips, blurred",
+        "background_blur_flips",
+        "share of the predictions that change where the background is blurred",
+        higher_is_better=False,
+    ),
+    Column(
+        "Flips, one colour",
+        "background_mean_flips",
+        "share of the predictions that change where the background is of one colour",
+        higher_is_better=False,
+    ),
+    Column(
+        "Flips, object removed",
+        "object_removed_flips",
+        "share of the predictions that change where the marked object is filled from around it",
+    ),
+)
+"""Of runs evaluated with --faithfulness."""
 SECONDS = Column("Seconds", None, "training time of one run", higher_is_better=False, decimals=0)
 
 
@@ -125,11 +170,16 @@ def figure_table(methods: Sequence[MethodRuns]) -> FigureTable:
         )
         for split in splits
     ]
-    columns = [
-        column
-        for column in (*PERFORMANCE, *others, *REASONABILITY, SECONDS)
-        if any(column.spread(method).defined for method in methods)
-    ]
+    return _table(methods, (*PERFORMANCE, *others, *REASONABILITY, SECONDS))
+
+
+def faithfulness_table(methods: Sequence[MethodRuns]) -> FigureTable:
+    """The same of what `lookright evaluate --faithfulness` measures; without columns where nothing was."""
+    return _table(methods, FAITHFULNESS)
+
+
+def _table(methods: Sequence[MethodRuns], columns: Sequence[Column]) -> FigureTable:
+    columns = [column for column in columns if any(column.spread(method).defined for method in methods)]
     counts, entries = [], []
     for column in columns:
         spreads = [column.spread(method) for method in methods]
