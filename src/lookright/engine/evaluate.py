@@ -109,7 +109,7 @@ def evaluate(
         trunk=trunk,
         cells=cells,
     )
-    rows, figures = _tell(result, annotation_set)
+    rows, figures = tell(result, annotation_set)
     figures["about"] = about | {
         "task": run.output.task.value,
         "images": len(dataset),
@@ -212,8 +212,8 @@ def images_of(
     return AnnotationSet(index.root, run.classes, items, task=index.task), stream
 
 
-def _tell(result: Inference, annotation_set: AnnotationSet) -> tuple[PerImage, dict[str, Any]]:
-    """The rows and the figures."""
+def tell(result: Inference, annotation_set: AnnotationSet) -> tuple[PerImage, dict[str, Any]]:
+    """Give what an inference comes to: a row per image, and what metrics.json holds."""
     items = {item.id: item for item in annotation_set.items}
     files = [str(items[id].path) for id in result.id]
     groups = [items[id].group for id in result.id]
