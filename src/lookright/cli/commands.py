@@ -49,7 +49,7 @@ def _evaluate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--faithfulness",
         action="store_true",
-        help="also delete and insert pixels, and replace backgrounds and objects: 36 more passes per image",
+        help="also delete and insert pixels, and replace backgrounds and objects: 38 more passes per image",
     )
     parser.add_argument(
         "--faithfulness-images", type=int | None, default=None, help="most images to change (default: all)"
@@ -72,6 +72,8 @@ def _evaluate(options: Namespace) -> None:
 
     data = read_config(DataConfig, options)
     changes = FaithfulnessOptions(steps=options.faithfulness_steps, images=options.faithfulness_images)
+    if changes != FaithfulnessOptions() and not options.faithfulness:
+        fail("faithfulness-images, faithfulness-steps: say how to measure it; add --faithfulness to do so")
     folder = evaluate(
         options.run,
         split=options.split,

@@ -61,7 +61,7 @@ def evaluate(
     `explanations.npz` (`id`, and the raw map of the predicted class, or of the number, (N, h, w) float32).
     In a multi-label task there is one row and one map per image and annotated class, their id ID#CLASS; an
     image without annotation has one of the first class that it shows. With `faithfulness`, which
-    takes 2 steps + 4 more passes of the network per image, also `faithfulness.csv`, a row per image.
+    takes 2 steps + 6 more passes of the network per image, also `faithfulness.csv`, a row per image.
 
     Args:
         path: the run folder

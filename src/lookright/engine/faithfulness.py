@@ -18,7 +18,7 @@ from lookright.data.stream import Images
 from lookright.engine.inference import Inference
 from lookright.engine.tasks import PLAIN, Output
 from lookright.errors import ConfigError, DataError
-from lookright.metrics.faithfulness import blurred, deletion_insertion, dilate, pixel_rank, shares
+from lookright.metrics.faithfulness import blurred, dilate, pixel_rank, score_curve, shares
 from lookright.metrics.faithfulness_rows import CHANGES, Faithfulness
 from lookright.models.modes import evaluating
 from lookright.types import Task
@@ -35,14 +35,14 @@ class FaithfulnessOptions:
     """
 
     steps: int = 16
-    """S: a curve has S + 1 points, and deletion and insertion cost 2 S passes of the network"""
+    """S: a curve has S + 1 points, each a pass of the network"""
     fill: Fill = "blur"
-    """what takes the place of deleted pixels, and of objects: `blur` (of the image; for an object, of what is
-    around it) or `mean` (the colour that the network's normalisation makes 0)"""
+    """what takes the place of objects: `blur`, of what is around them, or `mean`, the colour that the
+    network's normalisation makes 0"""
     margin: float = 0.02
     """how far an object reaches beyond its annotation, as a share of the side"""
     blur: float = 0.1
-    """standard deviation of the blur, as a share of the side"""
+    """standard deviation of any blur, as a share of the side"""
     seed: int = 0
     """of which image lends its background to which, and of which images are changed if not all"""
     images: int | None = None
@@ -76,7 +76,8 @@ def measure_faithfulness(
     """Change the images of a split, and ask the network again, in evaluation mode.
 
     The map's faithfulness: deletion and insertion of pixels in the order of the map of the predicted class,
-    told by the probability of that class. The network's: its predictions where the background, or the object,
+    told by the probability of that class: from the image to the mean colour, from the blurred image to the
+    image, as published. The network's: its predictions where the background, or the object,
     is replaced. An object is what is marked positive, and `margin` around it; the background is the rest.
     A background is lent by an image of another class if there is one, drawn by the seed and the image's id
     alone; its own object is filled first. docs/metrics.md defines each figure.
@@ -210,6 +211,7 @@ class _Asked:
     def curves(self, image: Tensor, maps: Tensor, predicted: Tensor) -> dict[str, Tensor]:
         """Deletion and insertion, (B, S + 1) each."""
         everywhere = torch.ones_like(image[:, :1], dtype=torch.bool)
+        blank, blur = torch.zeros_like(image), blurred(image, everywhere, self.options.blur)
         rank = pixel_rank(maps.to(image.device), (image.shape[2], image.shape[3]))
         of = predicted.to(image.device)[:, None]
 
@@ -217,8 +219,10 @@ class _Asked:
             return self._predict(changed).gather(1, of)[:, 0]
 
         share = shares(self.options.steps)
-        deleted, inserted = deletion_insertion(score, image, self._fill(image, everywhere), rank, share)
-        return {"deletion": deleted, "insertion": inserted}
+        return {
+            "deletion": score_curve(score, image, blank, rank, share),
+            "insertion": score_curve(score, blur, image, rank, share),
+        }
 
     def changes(
         self, image: Tensor, is_object: Tensor, lent: Tensor, is_lenders: Tensor
@@ -237,11 +241,7 @@ class _Asked:
         return self.output.predict(self.network(image))
 
     def _without(self, image: Tensor, is_object: Tensor) -> Tensor:
-        """Images whose objects are filled from around them."""
-        return torch.where(is_object, self._fill(image, ~is_object), image)
-
-    def _fill(self, image: Tensor, region: Tensor) -> Tensor:
-        """What takes the place of pixels, made of a region alone, (B, 3, H, W)."""
+        """Images whose objects are filled."""
         if self.options.fill == "mean":
-            return torch.zeros_like(image)
-        return blurred(image, region, self.options.blur)
+            return image * ~is_object
+        return torch.where(is_object, blurred(image, ~is_object, self.options.blur), image)

@@ -68,27 +68,25 @@ def shares(steps: int, *, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.no_grad()
-def deletion_insertion(
-    score: Scorer, image: Tensor, baseline: Tensor, rank: Tensor, share: Tensor
-) -> tuple[Tensor, Tensor]:
-    r"""Curves of the score while pixels go, and while they come (Petsiuk et al., RISE, BMVC 2018).
+def score_curve(score: Scorer, start: Tensor, end: Tensor, rank: Tensor, share: Tensor) -> Tensor:
+    r"""Follow the score while images turn into others, the most important pixels first.
 
     With T(s) the s H W most important pixels, rounded,
 
-        deletion(s)  = score(baseline on T(s), image elsewhere)
-        insertion(s) = score(image on T(s), baseline elsewhere)
+        curve(s) = score(end on T(s), start elsewhere)
 
-    One call of `score` per point of a curve, for all images of the batch; both curves share their ends.
+    From the image to one colour it is deletion, from the blurred image to the image insertion (Petsiuk et
+    al., RISE, BMVC 2018). One call of `score` per point, for all images of the batch.
 
     Args:
         score: of the explained class
-        image: (B, 3, H, W)
-        baseline: (B, 3, H, W), what an image without information looks like
+        start: (B, 3, H, W)
+        end: (B, 3, H, W)
         rank: (B, 1, H, W), of `pixel_rank`
         share: (S + 1,), from 0 to 1, of `shares`
 
     Returns:
-        deletion and insertion, (B, S + 1) each
+        (B, S + 1)
 
     Raises:
         ValueError: wrong shape, or shares that do not begin with 0 and end with 1.
@@ -96,25 +94,18 @@ def deletion_insertion(
     Example:
         >>> image = torch.tensor([[[[4.0, 2.0]]]]).expand(1, 3, 1, 2)
         >>> rank = pixel_rank(torch.tensor([[[[1.0, 0.0]]]]), (1, 2))
-        >>> deletion_insertion(lambda x: x[:, 0].sum(dim=(1, 2)), image, image * 0, rank, shares(2))
-        (tensor([[6., 2., 0.]]), tensor([[0., 4., 6.]]))
+        >>> score_curve(lambda x: x[:, 0].sum(dim=(1, 2)), image, image * 0, rank, shares(2))
+        tensor([[6., 2., 0.]])
     """
-    if image.shape != baseline.shape or image.ndim != 4:
-        raise ValueError(
-            f"image, baseline: (B, 3, H, W) both, got {tuple(image.shape)} and {tuple(baseline.shape)}"
-        )
-    if rank.shape != (len(image), 1, *image.shape[2:]):
-        raise ValueError(f"rank: ({len(image)}, 1, H, W) as the image, got {tuple(rank.shape)}")
+    if start.shape != end.shape or start.ndim != 4:
+        raise ValueError(f"start, end: (B, 3, H, W) both, got {tuple(start.shape)} and {tuple(end.shape)}")
+    if rank.shape != (len(start), 1, *start.shape[2:]):
+        raise ValueError(f"rank: ({len(start)}, 1, H, W) as the images, got {tuple(rank.shape)}")
     if len(share) < 2 or float(share[0]) != 0 or float(share[-1]) != 1:
         raise ValueError(f"share: from 0 to 1, got {share.tolist()}")
     pixels = rank.shape[2] * rank.shape[3]
-    first, last = score(image), score(baseline)
-    deleted, inserted = [first], [last]
-    for count in (share[1:-1] * pixels).round().tolist():
-        top = rank < count
-        deleted.append(score(torch.where(top, baseline, image)))
-        inserted.append(score(torch.where(top, image, baseline)))
-    return torch.stack([*deleted, last], dim=1), torch.stack([*inserted, first], dim=1)
+    counts = (share * pixels).round().tolist()
+    return torch.stack([score(torch.where(rank < count, end, start)) for count in counts], dim=1)
 
 
 def area_under(curve: Tensor, share: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ from lookright.errors import ConfigError
 from lookright.metrics.faithfulness import (
     area_under,
     blurred,
-    deletion_insertion,
     dilate,
     pixel_rank,
     prediction_change,
+    score_curve,
     shares,
 )
 
@@ -71,9 +71,14 @@ def test_curves_of_a_linear_model_are_those_of_a_loop(steps: int) -> None:
     importance = random(4, 1, 6, 6, seed=3)
     importance[1] = 0.5  # all equal
     importance[2, 0, :3] = 0.5  # half of them
-    share = shares(steps)
-    found = deletion_insertion(
-        lambda x: (weight * x).sum(dim=(1, 2, 3)), image, baseline, pixel_rank(importance, (6, 6)), share
+    share, rank = shares(steps), pixel_rank(importance, (6, 6))
+
+    def score(x: Tensor) -> Tensor:
+        return (weight * x).sum(dim=(1, 2, 3))
+
+    found = (
+        score_curve(score, image, baseline, rank, share),
+        score_curve(score, baseline, image, rank, share),
     )
     for i in range(4):
         arrays = (t.double().numpy() for t in (weight, image[i], baseline[i], importance[i, 0]))
@@ -90,10 +95,13 @@ def test_areas_that_one_can_work_out() -> None:
     """Four pixels that give 8, 4, 2 and 1; the map knows their order, or has it upside down."""
     image = torch.tensor([8.0, 4.0, 2.0, 1.0]).view(1, 1, 2, 2).expand(2, 3, 2, 2)
     maps = torch.tensor([[4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0]]).view(2, 1, 2, 2)
-    share = shares(4)
-    deletion, insertion = deletion_insertion(
-        lambda x: x[:, 0].sum(dim=(1, 2)), image, image * 0, pixel_rank(maps, (2, 2)), share
-    )
+    share, rank = shares(4), pixel_rank(maps, (2, 2))
+
+    def score(x: Tensor) -> Tensor:
+        return x[:, 0].sum(dim=(1, 2))
+
+    deletion = score_curve(score, image, image * 0, rank, share)
+    insertion = score_curve(score, image * 0, image, rank, share)
     assert deletion.tolist() == [[15, 7, 3, 1, 0], [15, 14, 12, 8, 0]]
     assert insertion.tolist() == [[0, 8, 12, 14, 15], [0, 1, 3, 7, 15]]
     assert area_under(deletion, share).tolist() == [(7.5 + 7 + 3 + 1) / 4, (7.5 + 14 + 12 + 8) / 4]
@@ -104,10 +112,14 @@ def test_no_order_is_better_than_that_of_the_contributions() -> None:
     image, weight = random(1, 3, 5, 5), random(3, 5, 5, seed=1) - 0.5
     share = shares(25)
 
+    def score(x: Tensor) -> Tensor:
+        return (weight * x).sum(dim=(1, 2, 3))
+
     def areas(importance: Tensor) -> tuple[float, float]:
         rank = pixel_rank(importance, (5, 5))
-        curves = deletion_insertion(lambda x: (weight * x).sum(dim=(1, 2, 3)), image, image * 0, rank, share)
-        return area_under(curves[0], share).item(), area_under(curves[1], share).item()
+        deletion = score_curve(score, image, image * 0, rank, share)
+        insertion = score_curve(score, image * 0, image, rank, share)
+        return area_under(deletion, share).item(), area_under(insertion, share).item()
 
     deletion, insertion = areas((weight * image).sum(dim=1, keepdim=True))
     for seed in range(20):
@@ -187,11 +199,11 @@ def test_wrong_shapes() -> None:
     score = torch.Tensor.sum
     with pytest.raises(ValueError, match="explanation:"):
         pixel_rank(torch.zeros(2, 4, 4), (4, 4))
-    with pytest.raises(ValueError, match="image, baseline:"):
-        deletion_insertion(score, image, image[:1], rank, shares(2))
+    with pytest.raises(ValueError, match="start, end:"):
+        score_curve(score, image, image[:1], rank, shares(2))
     with pytest.raises(ValueError, match="rank:"):
-        deletion_insertion(score, image, image, rank[:1], shares(2))
+        score_curve(score, image, image, rank[:1], shares(2))
     with pytest.raises(ValueError, match="share: from 0 to 1"):
-        deletion_insertion(score, image, image, rank, torch.tensor([0.0, 0.5]))
+        score_curve(score, image, image, rank, torch.tensor([0.0, 0.5]))
     with pytest.raises(ValueError, match="before, after, label:"):
         prediction_change(torch.zeros(2, 3), torch.zeros(2, 2), torch.zeros(2, dtype=torch.int64))
