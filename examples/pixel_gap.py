@@ -1,17 +1,21 @@
 """Cells are not pixels: does the bound of `evidence_outside` hold when background pixels are replaced?
 
-Replaces the pixels outside the annotation of a run's images and compares the change of the logit difference
-with the bound, which is about the features of cells:
+Replaces the pixels of the cells outside the annotation, in the images of trained runs, and compares the
+change of the logit difference with the bound, which is about the features of those cells. Runs of one data
+set and method that differ in their seed are one row: mean ± standard deviation over them.
 
-lookright train ../shared/data/gender_coco --out runs/gap --method baseline --train head --epochs 20 \
-    --train-per-class 50
-python examples/pixel_gap.py runs/gap --page docs/theory.md
+python examples/all_methods.py digits --out runs/all-digits --methods baseline res-g evidence
+python examples/compare_methods.py ../shared/data/gender_coco --out runs/gap --train head \\
+    --methods baseline res-g evidence
+python examples/pixel_gap.py runs/all-digits/*-? runs/gap/*-? --limit 64 --page docs/theory.md
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import math
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from lookright.engine.channels_last import place
 from lookright.engine.evaluate import cell_evidence, images_of
 from lookright.engine.loading import load_batches
 from lookright.engine.trained_run import TrainedRun, open_run
@@ -34,7 +39,8 @@ MARKS = "<!-- pixel gap: begin -->", "<!-- pixel gap: end -->"
 def blurred(image: Tensor) -> Tensor:
     """Gaussian blur of a fourteenth of the image."""
     sigma = image.shape[-1] / 14
-    return gaussian_blur(image, kernel_size=2 * round(2 * sigma) + 1, sigma=sigma)
+    blurry: Tensor = gaussian_blur(image, kernel_size=2 * round(2 * sigma) + 1, sigma=sigma)
+    return blurry
 
 
 def mean_colour(image: Tensor) -> Tensor:
@@ -47,10 +53,12 @@ REPLACEMENTS: dict[str, Callable[[Tensor], Tensor]] = {"blur": blurred, "mean co
 
 @dataclass(frozen=True)
 class Compared:
-    """What replacing pixels did to N images, beside what the cells allow."""
+    """What replacing pixels did to the N images of a run, beside what the cells allow."""
 
     change: Tensor
     """(N,) of the logit difference between the predicted class and the runner-up"""
+    inside: Tensor
+    """(N,) share of the change that comes through cells marked positive"""
     positive: Tensor
     """(N,) P: how far scaling cells outside can lower it"""
     negative: Tensor
@@ -60,50 +68,52 @@ class Compared:
     kept: Tensor
     """(N,) bool, whether the prediction is the same"""
 
-    def row(self) -> list[str]:
-        """The figures of the table."""
+    def figures(self) -> tuple[float, ...]:
+        """The figures of `HEAD`; NaN for a share of no images."""
         bound = torch.maximum(self.positive, self.negative)
-        size = self.change.abs()
-        beyond = size > bound
-        excess = f"{(size - bound)[beyond].mean():.2f}" if beyond.any() else "-"
-        wrong_side = (-self.change > self.positive) | (self.change > self.negative)
+        outside = self.change - self.inside
         flipped = ~self.kept
-        sure = int(self.certified.sum())
-        return [
-            f"{size.mean():.2f}",
-            f"{bound.mean():.2f}",
-            f"{int(beyond.sum())} of {len(size)}",
-            excess,
-            f"{int(wrong_side.sum())} of {len(size)}",
-            f"{int((flipped & self.certified).sum())} of {sure}",
-            f"{int((flipped & ~self.certified).sum())} of {len(size) - sure}",
-        ]
+        return (
+            _mean(self.change.abs()),
+            _mean(bound),
+            _mean(self.inside.abs()),
+            _mean(outside.abs()),
+            _percent(self.change.abs() > bound),
+            _percent((outside < -self.positive) | (outside > self.negative)),
+            _percent(self.certified),
+            _percent(flipped[self.certified]),
+            _percent(flipped[~self.certified]),
+        )
 
 
 HEAD = (
-    *("pixels replaced", "by", "mean change", "mean bound", "beyond the bound", "by, on average"),
-    *("beyond P or N", "flips among certified", "flips among the others"),
+    *("mean change", "mean bound", "through cells inside", "through cells outside"),
+    *("beyond the bound, %", "cells outside beyond P or N, %"),
+    *("certified, %", "of these changed, %", "of the others changed, %"),
 )
+DIGITS = (2, 2, 2, 2, 0, 0, 0, 0, 0)
 
 
-def regions(annotation: Tensor, grid: tuple[int, int]) -> Iterator[tuple[str, Tensor]]:
-    """Name the pixels to replace, (B, 1, H, W) bool: all that are not marked, and those of cells outside."""
-    yield "not marked positive", annotation <= 0
-    cells = outside_cells(annotation, grid).float()
-    yield "in cells outside", F.interpolate(cells, size=annotation.shape[-2:], mode="nearest") > 0
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if len(values) else math.nan
+
+
+def _percent(flags: Tensor) -> float:
+    return 100 * _mean(flags.float())
 
 
 @torch.no_grad()
-def compare(run: TrainedRun, cells: CellEvidence, split: str, limit: int) -> dict[tuple[str, str], Compared]:
-    """(pixels, replacement) -> what it did to the annotated images of a split."""
+def compare(run: TrainedRun, cells: CellEvidence, split: str, limit: int) -> dict[str, Compared]:
+    """Replacement -> what it did to at most so many annotated images, spread over the split."""
     network = run.classifier.network.eval()
+    place(network, torch.device("cpu"))
     _, dataset = images_of(run, split, run.config)
-    parts: dict[tuple[str, str], list[tuple[Tensor, ...]]] = {}
-    seen_images = 0
+    parts: dict[str, list[tuple[Tensor, ...]]] = {}
+    every, before = math.ceil(dataset.annotated_images / limit), 0
     for batch in load_batches(dataset, 25, device="cpu"):
-        here = batch.annotated & (batch.annotation > 0).flatten(1).any(dim=1)
-        here &= here.cumsum(0) <= limit - seen_images
-        seen_images += int(here.sum())
+        number = before + batch.annotated.cumsum(0)
+        before += int(batch.annotated.sum())
+        here = batch.annotated & (number % every == 0)
         image, annotation = batch.image[here], batch.annotation[here]
         if not len(image):
             continue
@@ -111,28 +121,71 @@ def compare(run: TrainedRun, cells: CellEvidence, split: str, limit: int) -> dic
             logits = network(image)
         pair = logits.topk(2, dim=1).indices
         evidence = cells.evidence(seen)
-        grid = (evidence.shape[2], evidence.shape[3])
+        outside = outside_cells(annotation, (evidence.shape[2], evidence.shape[3]))
         annotated = torch.ones(len(image), dtype=torch.bool)
         certified = evidence_outside(evidence, logits, annotation, annotated)["certified"]
         of_pair = evidence.take_along_dim(pair[:, :, None, None], dim=1)
         found = evidence_outside(of_pair, logits.take_along_dim(pair, dim=1), annotation, annotated)
+        lead = of_pair[:, 0] - of_pair[:, 1]
         defined = certified.isfinite()
-        for region, pixels in regions(annotation, grid):
-            for name, replace in REPLACEMENTS.items():
+        pixels = F.interpolate(outside.float(), size=image.shape[-2:], mode="nearest") > 0
+        for name, replace in REPLACEMENTS.items():
+            with cells.watch() as seen:
                 after = network(torch.where(pixels, replace(image), image))
-                first, second = after.take_along_dim(pair, dim=1).unbind(dim=1)
-                row = (
-                    first - second - found["outside_margin"],
-                    found["positive_outside"],
-                    found["negative_outside"],
-                    certified == 1,
-                    after.argmax(dim=1) == pair[:, 0],
-                )
-                parts.setdefault((region, name), []).append(tuple(column[defined] for column in row))
+            first, second = after.take_along_dim(pair, dim=1).unbind(dim=1)
+            new = cells.evidence(seen).take_along_dim(pair[:, :, None, None], dim=1)
+            row = (
+                first - second - found["outside_margin"],
+                ((new[:, 0] - new[:, 1] - lead) * ~outside[:, 0]).sum(dim=(1, 2)),
+                found["positive_outside"],
+                found["negative_outside"],
+                certified == 1,
+                after.argmax(dim=1) == pair[:, 0],
+            )
+            parts.setdefault(name, []).append(tuple(column[defined] for column in row))
     return {
         key: Compared(*(torch.cat(column) for column in zip(*rows, strict=True)))
         for key, rows in parts.items()
     }
+
+
+def measure(path: Path, split: str, limit: int) -> tuple[tuple[str, str], dict[str, Compared]]:
+    """Data set and method of a run, and what replacing pixels did to its images.
+
+    Raises:
+        LookrightError: no such run or split, or a network without a pooled linear head.
+    """
+    run = open_run(path)
+    cells = cell_evidence(run)
+    if cells is None:
+        raise ConfigError(f"{path}: needs several classes, and pooling and one linear layer at the end")
+    found = compare(run, cells, split, limit)
+    if not found:
+        raise ConfigError(f"{path}: no image of '{split}' with a positive mark")
+    return (Path(str(run.config.data)).resolve().name, run.config.method), found
+
+
+def table(runs: Sequence[tuple[tuple[str, str], dict[str, Compared]]]) -> str:
+    """The figures of all runs as Markdown, runs of one data set and method in one row."""
+    groups: dict[tuple[str, str, str], list[tuple[float, ...]]] = {}
+    for (data, method), found in runs:
+        for replacement, compared in found.items():
+            groups.setdefault((data, method, replacement), []).append(compared.figures())
+    lines = [("data", "method", "replaced by", *HEAD), ("---",) * (3 + len(HEAD))]
+    for key, rows in groups.items():
+        cells = [
+            _cell(column, digits) for column, digits in zip(zip(*rows, strict=True), DIGITS, strict=True)
+        ]
+        lines.append((*key, *cells))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return "-"
+    mean = f"{statistics.mean(known):.{digits}f}"
+    return mean if len(known) == 1 else f"{mean} ± {statistics.stdev(known):.{digits}f}"
 
 
 def main() -> None:
@@ -140,28 +193,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="run folder, of a network with a pooled linear head")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="run folders, of networks with a pooled linear head"
+    )
     parser.add_argument("--split", default="test")
-    parser.add_argument("--limit", type=int, default=100, help="images with a positive mark to look at")
+    parser.add_argument("--limit", type=int, default=100, help="annotated images, of each run")
     parser.add_argument("--page", type=Path, help="page with the markers; by default the table is printed")
     options = parser.parse_args()
 
     try:
-        run = open_run(options.run)
-        cells = cell_evidence(run)
-        if cells is None:
-            raise ConfigError("run: needs several classes, and pooling and one linear layer at the end")
-        found = compare(run, cells, options.split, options.limit)
+        text = table([measure(path, options.split, options.limit) for path in options.runs])
+        text = (
+            f"{len(options.runs)} runs, at most {options.limit} images of '{options.split}' each.\n\n{text}"
+        )
+        if options.page is None:
+            print(text)
+        else:
+            write_between(options.page, text, MARKS)
     except LookrightError as error:
         parser.exit(1, f"{error}\n")
-    if not found:
-        parser.exit(1, f"{options.split}: no image with a positive mark\n")
-    rows = [HEAD, ("---",) * len(HEAD), *((*key, *compared.row()) for key, compared in found.items())]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    if options.page is None:
-        print(table)
-    else:
-        write_between(options.page, table, MARKS)
 
 
 if __name__ == "__main__":

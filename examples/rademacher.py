@@ -1,8 +1,8 @@
 """What an explanation constraint does to a class of linear models: bound and truth side by side.
 
-Writes a table between the markers of docs/theory.md, and docs/pictures/rademacher.svg:
+Writes two tables between the markers of docs/theory.md, which states and proves the bound, and a picture:
 
-python examples/rademacher.py --page docs/theory.md --picture docs/pictures/rademacher.svg
+python examples/rademacher.py --page docs/theory.md --picture docs/pictures/rademacher.png
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
+from lookright.errors import DataError
 from lookright.files import replacing
 
 Array = NDArray[np.float64]
@@ -166,7 +167,6 @@ def tables(complexity: dict[tuple[int, float], Array], wrong: dict[float, Array]
 def plot(complexity: dict[tuple[int, float], Array], wrong: dict[float, Array], path: Path) -> None:
     """Left: complexity against n, bound (lines) and truth (dots). Right: error against tau."""
     mpl.use("agg")
-    mpl.rcParams["svg.hashsalt"] = "lookright"
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -192,15 +192,20 @@ def plot(complexity: dict[tuple[int, float], Array], wrong: dict[float, Array], 
     right.set_title(f"logistic regression on {TRAINED_ON} images")
     right.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
-    stamp = {"Date": None} if path.suffix == ".svg" else {}
-    figure.savefig(path, metadata=stamp, dpi=100)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 
 def write_between(page: Path, text: str, marks: tuple[str, str] = MARKS) -> None:
-    """Replace what stands between two markers of a page."""
-    before, rest = page.read_text(encoding="utf-8").split(marks[0])
-    _, after = rest.split(marks[1])
+    """Replace what stands between two markers of a page.
+
+    Raises:
+        DataError: the page lacks them.
+    """
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise DataError(f"{page}: lacks the lines {' and '.join(marks)}, between which the table goes")
     with replacing(page) as temporary:
         temporary.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{after}", encoding="utf-8")
 
@@ -211,7 +216,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--page", type=Path, help="page with the markers; by default the tables are printed")
-    parser.add_argument("--picture", type=Path, help=".svg or .png")
+    parser.add_argument("--picture", type=Path, help="the picture, a .png")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=2000, help="draws of the signs")
     options = parser.parse_args()
@@ -222,12 +227,15 @@ def main() -> None:
         f"Mean ± sd over {options.seeds} seeds, {options.draws} draws of the signs each, B = {RADIUS:g}, "
         f"{INSIDE} features inside and {OUTSIDE} outside.\n\n{tables(complexity, wrong)}"
     )
-    if options.page is None:
-        print(text)
-    else:
-        write_between(options.page, text)
-    if options.picture is not None:
-        plot(complexity, wrong, options.picture)
+    try:
+        if options.page is None:
+            print(text)
+        else:
+            write_between(options.page, text)
+        if options.picture is not None:
+            plot(complexity, wrong, options.picture)
+    except DataError as problem:
+        parser.exit(1, f"{problem}\n")
     print(f"{time.process_time() - start:.0f} s of CPU time")
 
 
