@@ -10,6 +10,7 @@ from typing import Literal
 
 from jsonargparse import ActionYesNo, Namespace
 
+from lookright.cli.bench import bench, bench_arguments
 from lookright.cli.cache import cache_arguments, show_cache
 from lookright.cli.data import data, data_arguments
 from lookright.cli.pack import pack, pack_arguments
@@ -260,6 +261,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "explain": ("show where a run looks in photos", _explain_arguments, _explain),
     "predict": ("write classes and probabilities of photos as csv", _predict_arguments, _predict),
     "export": ("write plain weights and ONNX that need no lookright", _export_arguments, _export),
+    "bench": ("run an experiment: a grid of runs, and its report", bench_arguments, bench),
     "methods": ("list the ways to supervise explanations", _methods_arguments, _methods),
     "backbones": ("list networks; with an exact NAME, its layers", _backbones_arguments, _backbones),
     "pack": ("write a data folder as tar files to be streamed (WebDataset)", pack_arguments, pack),

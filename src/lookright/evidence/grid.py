@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 
 import yaml
 
+from lookright.engine.faithfulness import FaithfulnessOptions
 from lookright.errors import ConfigError
+from lookright.evidence.made import check_recipe
 from lookright.evidence.reading import (
     LOWER_IS_BETTER,
+    MEASURES,
     OPTIONS,
     Options,
     label_of,
@@ -24,10 +27,11 @@ from lookright.evidence.reading import (
     text_of,
     texts_of,
 )
+from lookright.evidence.table import FIXED
 
 _KEYS = (
     *("name", "about", "base", "axes", "exclude", "choose", "compare", "baseline", "reference"),
-    *("report", "tests", "splits", "prepare", "keep_checkpoints"),
+    *("report", "tests", "splits", "prepare", "keep_checkpoints", "faithfulness"),
 )
 _CHOOSE_KEYS = ("options", "own", "by", "seeds")
 
@@ -81,6 +85,8 @@ class Grid:
     prepare: Mapping[str, Options]
     """name of a data set that is made first -> `set` and its options"""
     keep_checkpoints: bool
+    faithfulness: FaithfulnessOptions | None
+    """how test images are changed to see what the network uses; None leaves that out"""
 
     def cells(self) -> list[dict[str, Entry]]:
         """What varies but for seeds: axis -> entry, for every combination that is not excluded."""
@@ -127,7 +133,7 @@ def parse_grid(content: object, name: str = "grid") -> Grid:
     given = mapping_of("the grid", content)
     refuse_unknown("the grid", "entry", given, _KEYS)
     prepare = mapping_of("prepare", given.get("prepare"))
-    prepare = {key: mapping_of(f"prepare: {key}", value) for key, value in prepare.items()}
+    prepare = {key: check_recipe(key, value) for key, value in prepare.items()}
     base = options_of("base", given.get("base"))
     axes_given = dict(mapping_of("axes", given.get("axes")))
     seeds = seeds_of("axes: seed", axes_given.pop("seed", [base.get("seed", 0)]))
@@ -157,6 +163,7 @@ def parse_grid(content: object, name: str = "grid") -> Grid:
         splits=splits,
         prepare=prepare,
         keep_checkpoints=bool(given.get("keep_checkpoints", False)),
+        faithfulness=_faithfulness(given.get("faithfulness")),
     )
     if grid.choose is not None and "val" not in splits:
         raise ConfigError("splits: lacks val, on which hyperparameters are chosen")
@@ -165,9 +172,22 @@ def parse_grid(content: object, name: str = "grid") -> Grid:
     return grid
 
 
+def _faithfulness(content: object) -> FaithfulnessOptions | None:
+    if content is None or content is False:
+        return None
+    given = {} if content is True else mapping_of("faithfulness", content)
+    refuse_unknown("faithfulness", "option", given, [f.name for f in fields(FaithfulnessOptions)])
+    try:
+        return FaithfulnessOptions(**given)
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"faithfulness: {error}") from error
+
+
 def _entries(axis: str, values: object) -> tuple[Entry, ...]:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"axes: {axis}: got {values!r}, need a list of values")
+    if axis in (*FIXED, *MEASURES):
+        raise ConfigError(f"axes: {axis}: results.csv has a column of that name; choose another")
     if axis not in OPTIONS and not all(isinstance(value, dict) for value in values):
         raise ConfigError(f"axes: {no_such('option', axis, OPTIONS)}")
     entries = tuple(_entry(axis, value) for value in values)

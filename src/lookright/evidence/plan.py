@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from lookright.config import TrainConfig
 from lookright.data.corrupt import parse_corruption
+from lookright.engine.faithfulness import FaithfulnessOptions
 from lookright.engine.run_folder import from_options, to_options
 from lookright.engine.setup import check_options
 from lookright.errors import ConfigError
 from lookright.evidence.grid import Grid
-from lookright.evidence.reading import Options
+from lookright.evidence.reading import Options, expand
 from lookright.evidence.table import Table, number
 from lookright.losses import parse_method
 
@@ -52,6 +52,17 @@ class PlannedRun:
         """What it is evaluated on. Hyperparameters never see a test image."""
         return ("val",) if self.stage == "choose" else self.grid.splits
 
+    @property
+    def faithfulness(self) -> FaithfulnessOptions | None:
+        """How test images are changed."""
+        return None if self.stage == "choose" else self.grid.faithfulness
+
+    @property
+    def label(self) -> str:
+        """What tells it apart from the other runs, to be shown."""
+        chosen = [f"{name} {value}" for name, value in self.chosen.items()] if self.stage == "choose" else []
+        return ", ".join([" ".join(self.cell.values()), *chosen, f"seed {self.seed}"])
+
     @cached_property
     def given(self) -> dict[str, Any]:
         """Options that are not as they are by default, and change results."""
@@ -63,7 +74,8 @@ class PlannedRun:
     def fingerprint(self) -> str:
         """Tells runs apart, on every machine alike."""
         made = self.grid.prepare.get(str(self.options.get("data")))
-        content = [self.stage, self.given, made, self.splits]
+        changed = self.faithfulness and asdict(self.faithfulness)
+        content = [self.stage, self.given, made, self.splits, *([changed] if changed else [])]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -96,18 +108,6 @@ class PlannedRun:
         return _config(options | {"out": str(out / "runs" / self.name)})
 
 
-def expand(name: str, text: str) -> str:
-    """Put in the environment's variables.
-
-    Raises:
-        ConfigError: one is not set.
-    """
-    path = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 -- a Path drops a final slash
-    if "$" in path:
-        raise ConfigError(f"{name}: {text}: the variable is not set; export it")
-    return path
-
-
 def _config(options: Options) -> TrainConfig:
     try:
         return from_options(options)
@@ -138,6 +138,23 @@ def final_runs(grid: Grid, table: Table) -> list[PlannedRun]:
     ]
 
 
+def candidates(grid: Grid, cell: Mapping[str, Any], table: Table) -> list[tuple[Options, float | None]]:
+    """The candidates of a cell, and their mean on the validation images.
+
+    Returns:
+        None for a mean that runs are missing of; NaN where one failed
+    """
+    if grid.choose is None:
+        return []
+    found: list[tuple[Options, float | None]] = []
+    for candidate in grid.choose.of(cell[grid.compare].label):
+        runs = [_run(grid, "choose", cell, seed, candidate) for seed in grid.choose.seeds]
+        rows = [table.rows.get(run.fingerprint) for run in runs]
+        values = [number(row, f"val_{m}") for row in rows if row is not None for m in grid.choose.by]
+        found.append((candidate, None if None in rows else sum(values) / len(values)))
+    return found
+
+
 def choice(grid: Grid, cell: Mapping[str, Any], table: Table) -> Options | None:
     """The candidate with the largest mean on the validation images; of equal ones the first.
 
@@ -147,13 +164,9 @@ def choice(grid: Grid, cell: Mapping[str, Any], table: Table) -> Options | None:
     if grid.choose is None:
         return {}
     best: tuple[float, Options] | None = None
-    for candidate in grid.choose.of(cell[grid.compare].label):
-        runs = [_run(grid, "choose", cell, seed, candidate) for seed in grid.choose.seeds]
-        rows = [table.rows.get(run.fingerprint) for run in runs]
-        if None in rows:
+    for candidate, mean in candidates(grid, cell, table):
+        if mean is None:
             return None
-        values = [number(row, f"val_{m}") for row in rows if row is not None for m in grid.choose.by]
-        mean = sum(values) / len(values)
         if not math.isnan(mean) and (best is None or mean > best[0]):
             best = mean, candidate
     return None if best is None else best[1]
@@ -171,10 +184,21 @@ def _run(
     return PlannedRun(grid, stage, labels, seed, chosen, options)
 
 
+def expected_runs(grid: Grid, table: Table) -> list[PlannedRun]:
+    """As `final_runs`, with the first candidate where nothing is chosen yet: to tell how long all takes."""
+    found = []
+    for cell in grid.cells():
+        options = choice(grid, cell, table)
+        if options is None and grid.choose is not None:
+            options = grid.choose.of(cell[grid.compare].label)[0]
+        found += [_run(grid, "final", cell, seed, options or {}) for seed in grid.seeds]
+    return found
+
+
 def all_candidates(grid: Grid) -> Iterator[PlannedRun]:
     """One run for each cell and candidate, whatever will be chosen."""
     for cell in grid.cells():
-        of = ({},) if grid.choose is None else grid.choose.of(cell[grid.compare].label)
+        of: Sequence[Options] = ({},) if grid.choose is None else grid.choose.of(cell[grid.compare].label)
         for candidate in of:
             yield _run(grid, "final", cell, grid.seeds[0], candidate)
 

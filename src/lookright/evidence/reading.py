@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 
 from lookright.config import TrainConfig, option_name
 from lookright.errors import ConfigError
-from lookright.metrics import FIGURES, OUTSIDE
+from lookright.metrics import FAITHFULNESS, FAITHFULNESS_LESS_IS_BETTER, FIGURES, OUTSIDE
 
 Options = Mapping[str, Any]
 
@@ -25,9 +27,15 @@ MEASURES = (
     *("mean_average_precision", "macro_f1", "micro_f1", "hamming_accuracy", "mae", "rmse", "r2", "spearman"),
     *FIGURES,
     *OUTSIDE,
+    *FAITHFULNESS,
+    "worst_group_background_swap_accuracy",
 )
 """What an evaluation may give, task by task."""
-LOWER_IS_BETTER = ("mae", "rmse", "evidence_outside", "positive_outside", "negative_outside")
+LOWER_IS_BETTER = (
+    *("mae", "rmse", "evidence_outside", "positive_outside", "negative_outside"),
+    *FAITHFULNESS_LESS_IS_BETTER,
+)
+_VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
 def label_of(axis: str, value: object) -> str:
@@ -115,3 +123,20 @@ def seeds_of(where: str, content: object) -> tuple[int, ...]:
     if len(set(content)) < len(content):
         raise ConfigError(f"{where}: a seed is there twice; runs of one seed are one run")
     return tuple(content)
+
+
+def expand(name: str, text: str) -> str:
+    """Put the environment's variables into a path: `$NAME`, or `${NAME:-what it is if it is not set}`.
+
+    Raises:
+        ConfigError: one is not set.
+
+    Example:
+        >>> expand("data", "${SURELY_NOT_SET:-../data}/photos")
+        '../data/photos'
+    """
+    text = _VARIABLE.sub(lambda found: os.environ.get(found[1]) or found[2], text)
+    path = os.path.expandvars(os.path.expanduser(text))  # noqa: PTH111 -- a Path drops a final slash
+    if "$" in path:
+        raise ConfigError(f"{name}: {text}: the variable is not set; export it")
+    return path

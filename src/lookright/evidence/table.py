@@ -14,8 +14,8 @@ Row = Mapping[str, str]
 
 FIXED = (
     *("stage", "run", "status", "error", "seed", "fingerprint", "options", "chosen", "date"),
-    *("lookright", "torch", "python", "device", "train_images", "annotated_images", "test_images"),
-    *("train_seconds", "evaluate_seconds"),
+    *("lookright", "torch", "python", "device", "threads", "train_images", "annotated_images"),
+    *("test_images", "best_epoch", "train_seconds", "evaluate_seconds", "seconds"),
 )
 """columns beside those of the axes and the measures"""
 

@@ -1,0 +1,71 @@
+"""`lookright bench`: experiments that are grids of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from lookright.cli.parser import Parser, fail, say
+
+_REPORT = "report"
+
+
+def bench_arguments(parser: Parser) -> None:
+    """Add the arguments of the command."""
+    parser.usage = "lookright bench GRID.yaml [--out FOLDER] [options]\n       lookright bench report FOLDER"
+    parser.add_argument(
+        "grid",
+        type=str,
+        nargs="+",
+        metavar="GRID.yaml",
+        help="what varies and what is compared (docs/grids.md); or 'report FOLDER': tables, plots and the page",
+    )
+    parser.add_argument(
+        "--out", type=Path | None, default=None, help="folder for results (default: evidence/NAME)"
+    )
+    parser.add_argument(
+        "--processes", type=int | None, default=None, help="runs at the same time (default: one per core)"
+    )
+    parser.add_argument("--limit", type=int | None, default=None, help="stop after so many runs")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
+
+
+def bench(options: Namespace) -> None:
+    """Run a grid, say what it would do, or write its report."""
+    first, *rest = options.grid
+    if first == _REPORT:
+        if len(rest) != 1:
+            fail("bench report: give one folder, that of the experiment")
+        _report(Path(rest[0]))
+        return
+    if rest:
+        fail(f"bench: got {len(rest) + 1} grids, give one; further ones run after it")
+    _run(Path(first), options)
+
+
+def _run(path: Path, options: Namespace) -> None:
+    from lookright.evidence.grid import read_grid
+    from lookright.evidence.outlook import default_out, describe_plan
+    from lookright.evidence.plan import check_plan
+    from lookright.evidence.run import cores, run_grid
+    from lookright.evidence.table import Table
+
+    processes = cores() if options.processes is None else options.processes
+    if options.dry_run:
+        grid = read_grid(path)
+        out = default_out(grid) if options.out is None else options.out
+        check_plan(grid, out)
+        say("\n".join(describe_plan(grid, out, Table(out / "results.csv"), processes)))
+        return
+    out = run_grid(path, options.out, processes=processes, limit=options.limit)
+    failed = [row for row in Table(out / "results.csv").rows.values() if row["status"] == "failed"]
+    if failed:
+        say(f"{len(failed)} runs failed, the first: {failed[0]['run']}: {failed[0]['error']}")
+    say(f"{out}: results.csv. Next: lookright bench report {out}")
+
+
+def _report(folder: Path) -> None:
+    from lookright.evidence.report import write_report
+
+    say(f"written to {write_report(folder)}")

@@ -1,0 +1,101 @@
+"""Data sets that a grid makes before its runs: those of `lookright data prepare`, and the decoy digits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+from lookright.config import DecoyConfig, PrepareConfig, ShiftedConfig, WaterbirdsConfig, option_name
+from lookright.data import Decoy, prepare, write_decoy_digits
+from lookright.errors import ConfigError
+from lookright.evidence.reading import Options, expand, mapping_of, no_such, refuse_unknown
+from lookright.files import replacing
+
+
+class _Recipe(NamedTuple):
+    config: type[PrepareConfig]
+    make: Callable[..., object]
+
+
+_RECIPES: Mapping[str, _Recipe] = {
+    "decoy": _Recipe(DecoyConfig, prepare.prepare_decoy),
+    "shifted": _Recipe(ShiftedConfig, prepare.prepare_shifted),
+    "waterbirds": _Recipe(WaterbirdsConfig, prepare.prepare_waterbirds),
+}
+DIGITS = "digits"
+_OF_DIGITS = ("per_class_train", "per_class_val", "per_class_test", "seed")
+_OF_DECOY = tuple(f.name for f in fields(Decoy))
+
+
+def check_recipe(name: str, content: object) -> Options:
+    """Check what a grid says of a data set that is to be made.
+
+    Args:
+        name: of the set
+        content: `set`, which is digits or a NAME of `lookright data prepare`, and its options
+
+    Raises:
+        ConfigError: a name that there is not.
+
+    Example:
+        >>> check_recipe("digits", {"set": "digits", "per_class_train": 10})
+        {'set': 'digits', 'per_class_train': 10}
+    """
+    where = f"prepare: {name}"
+    given = mapping_of(where, content)
+    kind = str(given.get("set"))
+    if kind != DIGITS and kind not in _RECIPES:
+        raise ConfigError(f"{where}: set: {no_such('data set', kind, (DIGITS, *_RECIPES))}")
+    known = (*_OF_DIGITS, *_OF_DECOY) if kind == DIGITS else _options_of(_RECIPES[kind].config)
+    refuse_unknown(where, "option", given, ("set", *known))
+    return given
+
+
+def make_sets(recipes: Mapping[str, Options], folder: Path) -> None:
+    """Make the data sets that are not there, or were made by another recipe.
+
+    Args:
+        recipes: name -> what `check_recipe` gave, one made of another after it
+        folder: each becomes a folder in it
+
+    Raises:
+        ConfigError, DataError: see their messages.
+    """
+    for name, recipe in recipes.items():
+        note = folder / f"{name}.json"
+        told = json.dumps(recipe, sort_keys=True, default=str)
+        if (folder / name).is_dir() and note.is_file() and note.read_text(encoding="utf-8") == told:
+            continue
+        note.unlink(missing_ok=True)
+        try:
+            _make(recipe, folder / name, recipes)
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"prepare: {name}: {error}") from error
+        with replacing(note) as temporary:  # last: it says that the set is whole
+            temporary.write_text(told, encoding="utf-8")
+
+
+def _make(recipe: Options, out: Path, recipes: Mapping[str, Options]) -> None:
+    options = {key: value for key, value in recipe.items() if key != "set"}
+    if recipe["set"] == DIGITS:
+        decoy = Decoy(**{key: options.pop(key) for key in _OF_DECOY if key in options})
+        write_decoy_digits(out, decoy=decoy, **options)
+        return
+    config, make = _RECIPES[recipe["set"]]
+    hints = get_type_hints(config)
+    values: dict[str, Any] = {}
+    for f in fields(config):
+        if (key := option_name(f.name)) in options:
+            value = options[key]
+            if value is not None and Path in (hints[f.name], *get_args(hints[f.name])):
+                made = str(value) in recipes
+                value = out.parent / str(value) if made else Path(expand(key, str(value)))
+            values[f.name] = value
+    make(config(**values | {"out": out, "overwrite": True}))
+
+
+def _options_of(config: type[PrepareConfig]) -> list[str]:
+    return [name for f in fields(config) if (name := option_name(f.name)) not in ("out", "overwrite")]
