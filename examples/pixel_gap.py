@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rademacher import write_between
+from rademacher import around, write_between
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
@@ -202,6 +202,8 @@ def main() -> None:
     options = parser.parse_args()
 
     try:
+        if options.page is not None:
+            around(options.page, MARKS)  # before anything is computed
         text = table([measure(path, options.split, options.limit) for path in options.runs])
         text = (
             f"{len(options.runs)} runs, at most {options.limit} images of '{options.split}' each.\n\n{text}"
