@@ -155,6 +155,9 @@ class TrainConfig(DataConfig):
         "which epoch is kept, measured on the validation images: performance (balanced accuracy; several "
         "labels: mean average precision; a number: R2), reasonability (IoU), their mean, or the last",
     )
+    validate_every: int = option(
+        1, "measure the validation images after every N epochs, and the last; only such an epoch can be best"
+    )
     patience: int | None = option(None, "stop after N epochs without a better one (default: never)")
     seed: int = option(0, "same seed, same machine: same run")
     precision: Precision = option("32", "arithmetic of the network; losses are always float32")

@@ -56,6 +56,15 @@ def test_without_validation_images_the_last_epoch_is_kept(options: Callable[...,
     assert kept.best_epoch == 2
 
 
+def test_an_epoch_that_nobody_looked_at_is_not_the_best(options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options(best="both"))
+    kept.add(row(0, None, None))
+    assert kept.facts("running")["best_value"] is None  # JSON has no infinity
+    for epoch, figures in enumerate([(None, None), (0.5, 0.5), (None, None)], start=1):
+        kept.add(row(epoch, *figures))
+    assert (kept.best_epoch, kept.best_value) == (2, 0.5)
+
+
 @pytest.mark.parametrize("rule", ["reasonability", "both"])
 def test_a_rule_without_the_figure_that_it_needs(rule: str, options: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match=f"best: {rule} needs annotated validation images"):

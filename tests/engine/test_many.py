@@ -112,6 +112,7 @@ def test_runs_are_those_that_train_gives(head: Options, caplog: pytest.LogCaptur
             "best": "both",
             "patience": 1,
             "epochs": 6,
+            "validate_every": 2,
             "per_image": True,
         },
     ],

@@ -29,6 +29,7 @@ VARIANTS = {
     "frozen part not cached": {"method": "gradia", "train": "last-stage", "cache_features": False},
     "accumulated": {"method": "evidence", "overlap": 0.5, "accumulate": 2, "batch_size": 10},
     "baseline": {"method": "baseline"},
+    "validated now and then": {"method": "baseline", "validate_every": 2},
     "reasonability decides": {"method": "haics", "best": "both", "patience": 10},
 }
 

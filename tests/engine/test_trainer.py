@@ -276,6 +276,12 @@ def test_patience_ends_a_run(options: Callable[..., TrainConfig]) -> None:
     assert folder.facts()["status"] == "finished"
 
 
+def test_validation_images_are_measured_as_often_as_said(options: Callable[..., TrainConfig]) -> None:
+    folder = train(options(epochs=3, validate_every=2, best="performance"))
+    assert [row["val_balanced_accuracy"] != "" for row in log(folder)] == [False, True, True]
+    assert folder.facts()["best_epoch"] in (1, 2)
+
+
 def test_without_validation_images_the_last_epoch_is_kept(
     tmp_path: Path, options: Callable[..., TrainConfig]
 ) -> None:

@@ -142,7 +142,8 @@ class Journal:
         restore_optimizer(self.optimizer, optimizer)
         self.command = facts["command"]  # the one that made the run, not the one that goes on with it
         self.rows = facts["log"]
-        self.best_value, self.best_epoch = facts["best_value"], facts["best_epoch"]
+        value = facts["best_value"]
+        self.best_value, self.best_epoch = -math.inf if value is None else value, facts["best_epoch"]
         return True
 
     def write_facts(self, status: str) -> None:
@@ -168,7 +169,7 @@ class Journal:
             "status": status,
             "epochs_done": len(self.rows),
             "best_epoch": self.best_epoch,
-            "best_value": self.best_value if self.rows else None,
+            "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "seconds": round(sum(row["seconds"] or 0 for row in self.rows), 3),
             "device": self.device,
             "images": {
@@ -182,8 +183,10 @@ class Journal:
     def _value(self, row: Row) -> float:
         """Give the figure that decides which epoch is best."""
         performance, reasonability = row.get(self.setup.output.decisive), row.get("val_iou")
-        if self.config.best == "last" or performance is None:
+        if self.config.best == "last" or self.setup.val is None:
             return float(len(self.rows))
+        if performance is None:  # an epoch that nobody looked at
+            return -math.inf
         if self.config.best == "performance":
             return performance
         if reasonability is None:

@@ -1,8 +1,10 @@
-"""The learning rate over a run, as a plain function of the step: nothing to store, nothing to resume."""
+"""What is due when in a run, as plain functions of step and epoch: nothing to store, nothing to resume."""
 
 from __future__ import annotations
 
 import math
+
+from lookright.config import TrainConfig
 
 
 def learning_rate(step: int, steps: int, *, peak: float, warmup: float, cosine: bool) -> float:
@@ -25,3 +27,18 @@ def learning_rate(step: int, steps: int, *, peak: float, warmup: float, cosine: 
     if not cosine:
         return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def is_validated(epoch: int, config: TrainConfig) -> bool:
+    """Whether the validation images are looked at after an epoch.
+
+    Args:
+        epoch: counted from 0
+        config: the options
+
+    Example:
+        >>> config = TrainConfig(epochs=5, validate_every=2)
+        >>> [epoch for epoch in range(5) if is_validated(epoch, config)]
+        [1, 3, 4]
+    """
+    return (epoch + 1) % config.validate_every == 0 or epoch + 1 == config.epochs

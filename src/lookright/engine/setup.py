@@ -267,7 +267,7 @@ def check_options(config: TrainConfig) -> None:
         wrong.append("data: missing; give the folder of your images")
     if config.out is None:
         wrong.append("out: missing; give the run folder to write")
-    for name in ("epochs", "batch_size", "accumulate", "devices", "nodes", "image_size"):
+    for name in ("epochs", "validate_every", "batch_size", "accumulate", "devices", "nodes", "image_size"):
         if getattr(config, name) < 1:
             wrong.append(f"{name}: got {getattr(config, name)}, need 1 or more")
     for name in ("annotated_per_class", "train_per_class", "patience"):

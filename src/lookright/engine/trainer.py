@@ -28,7 +28,7 @@ from lookright.engine.journal import Journal, Row
 from lookright.engine.loading import load_batches, share_out
 from lookright.engine.optimizer import make_optimizer
 from lookright.engine.processes import check_same
-from lookright.engine.schedule import learning_rate
+from lookright.engine.schedule import is_validated, learning_rate
 from lookright.engine.setup import Setup
 from lookright.engine.supervised import Step, SupervisedModel
 from lookright.engine.trunk import FrozenTrunk, make_trunk
@@ -188,7 +188,7 @@ class Trainer:
         images, score = totals.pop("images"), totals.pop("score")
         row |= {name: value / self.steps_per_epoch for name, value in totals.items()}
         row[self.setup.output.score_name] = score / images
-        row |= self._validate()
+        row |= self._validate() if is_validated(epoch, self.config) else {}
         row["seconds"] = round(time.perf_counter() - started, 3)
         return row
 

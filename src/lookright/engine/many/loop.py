@@ -16,7 +16,7 @@ from lookright.engine.many.prepare import Group
 from lookright.engine.many.record import Record, Snapshot, copy_state
 from lookright.engine.many.validate import Validation
 from lookright.engine.optimizer import make_optimizer
-from lookright.engine.schedule import learning_rate
+from lookright.engine.schedule import is_validated, learning_rate
 from lookright.engine.weighting import STEPS, GradientRatio, ratio_of_norms
 from lookright.errors import NonFiniteError
 from lookright.types import Batch
@@ -109,7 +109,7 @@ class Loop:
         numbers = [
             dict(zip(total, torch.stack(list(total.values())).tolist(), strict=True)) for total in sums
         ]
-        figures = self._validate()
+        figures = self._validate() if is_validated(epoch, self.config) else {}
         snapshot = self._snapshot()
         share = round((time.perf_counter() - started) / len(living), 3)
         for record in living:
