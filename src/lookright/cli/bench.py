@@ -19,7 +19,7 @@ def bench_arguments(parser: Parser) -> None:
         type=str,
         nargs="+",
         metavar="GRID.yaml",
-        help="what varies and what is compared (docs/grids.md); or 'report FOLDER': tables, plots and the page",
+        help="what varies, what is compared (docs/grids.md); or 'report FOLDER': its tables, plots and page",
     )
     parser.add_argument(
         "--out", type=Path | None, default=None, help="folder for results (default: evidence/NAME)"
@@ -28,7 +28,7 @@ def bench_arguments(parser: Parser) -> None:
         "--processes", type=int | None, default=None, help="runs at the same time (default: one per core)"
     )
     parser.add_argument("--limit", type=int | None, default=None, help="stop after so many runs")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long it takes")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long")
 
 
 def bench(options: Namespace) -> None:
