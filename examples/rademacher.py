@@ -75,7 +75,7 @@ def draw(n: int, aligned: float, rng: np.random.Generator) -> Sample:
     return Sample(label, inside, outside)
 
 
-def fit(sample: Sample, radius: float, limit: float, steps: int = 2000) -> tuple[Array, Array]:
+def fit(sample: Sample, radius: float, limit: float, steps: int = 500) -> tuple[Array, Array]:
     """Logistic regression with |w| <= B and |w_out| <= tau, by accelerated projected gradient descent.
 
     Beck & Teboulle, SIAM J. Imaging Sciences 2009 (FISTA): the step is 1 / L, L the largest curvature.
