@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +18,12 @@ import torch
 import lookright
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset
+from lookright.data.derive import mark_outside
 from lookright.engine.channels_last import place
 from lookright.engine.evaluate import cell_evidence, pick_device, tell
 from lookright.engine.faithfulness import measure_faithfulness
 from lookright.engine.features import FeatureStore
-from lookright.engine.inference import infer
+from lookright.engine.inference import Inference, infer
 from lookright.engine.many import train_many
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.train import train
@@ -31,6 +33,7 @@ from lookright.errors import LookrightError
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.reading import MEASURES
 from lookright.evidence.shared import Shared
+from lookright.metrics import localization
 from lookright.models import apply_scope
 
 log = logging.getLogger("lookright")
@@ -167,6 +170,8 @@ def evaluate_splits(
         result = infer(
             trained.explainer, dataset, device=device, output=trained.output, trunk=trunk, cells=cells
         )
+        if run.grid.precision_outside is not None and isinstance(dataset, ExplanationDataset):
+            result = with_negatives(result, dataset, run.grid.precision_outside)
         rows, figures = tell(result, annotation_set)
         measures = {name: figures[name]["value"] for name in MEASURES if name in figures}
         if split == "test" and run.faithfulness is not None:
@@ -179,6 +184,23 @@ def evaluate_splits(
         known = {name: value for name, value in measures.items() if value is not None and value == value}
         judged[split] = Judged(known, len(result.id))
     return judged
+
+
+def with_negatives(result: Inference, dataset: ExplanationDataset, margin: float) -> Inference:
+    """Compute precision and F1 against negative marks derived from the positive ones.
+
+    Args:
+        result: of all images of the data set
+        dataset: the images
+        margin: as of `lookright.data.derive.mark_outside`
+    """
+    if result.rows is not None:  # several annotations of an image, one per class
+        return result
+    marks = [mark_outside(dataset.marks(i)[0][1].float(), margin) for i in range(len(dataset))]
+    found = localization(
+        result.explanation[:, None], torch.stack(marks), result.annotated, figures=("precision", "f1")
+    )
+    return replace(result, localization={**result.localization, **found})
 
 
 def _about(run: PlannedRun) -> dict[str, str]:

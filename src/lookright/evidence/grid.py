@@ -31,7 +31,7 @@ from lookright.evidence.table import FIXED
 
 _KEYS = (
     *("name", "about", "base", "axes", "exclude", "choose", "compare", "baseline", "reference"),
-    *("report", "tests", "splits", "prepare", "keep_checkpoints", "faithfulness"),
+    *("report", "tests", "splits", "prepare", "keep_checkpoints", "faithfulness", "precision_outside"),
 )
 _CHOOSE_KEYS = ("options", "own", "by", "seeds")
 
@@ -87,6 +87,9 @@ class Grid:
     keep_checkpoints: bool
     faithfulness: FaithfulnessOptions | None
     """how test images are changed to see what the network uses; None leaves that out"""
+    precision_outside: float | None
+    """precision and F1: what lies farther than this share of the image from every positive mark counts as
+    marked negative; None leaves both undefined where nobody marked negatives"""
 
     def cells(self) -> list[dict[str, Entry]]:
         """What varies but for seeds: axis -> entry, for every combination that is not excluded."""
@@ -164,6 +167,7 @@ def parse_grid(content: object, name: str = "grid") -> Grid:
         prepare=prepare,
         keep_checkpoints=bool(given.get("keep_checkpoints", False)),
         faithfulness=_faithfulness(given.get("faithfulness")),
+        precision_outside=_margin(given.get("precision_outside")),
     )
     if grid.choose is not None and "val" not in splits:
         raise ConfigError("splits: lacks val, on which hyperparameters are chosen")
@@ -181,6 +185,14 @@ def _faithfulness(content: object) -> FaithfulnessOptions | None:
         return FaithfulnessOptions(**given)
     except (ConfigError, TypeError) as error:
         raise ConfigError(f"faithfulness: {error}") from error
+
+
+def _margin(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"precision_outside: got {value!r}, need a share of the image in [0, 1)")
+    return float(value)
 
 
 def _entries(axis: str, values: object) -> tuple[Entry, ...]:

@@ -75,7 +75,7 @@ class PlannedRun:
         """Tells runs apart, on every machine alike."""
         made = self.grid.prepare.get(str(self.options.get("data")))
         changed = self.faithfulness and asdict(self.faithfulness)
-        content = [self.stage, self.given, made, self.splits, *([changed] if changed else [])]
+        content = [self.stage, self.given, made, self.splits, changed, self.grid.precision_outside]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
