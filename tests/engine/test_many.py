@@ -156,6 +156,7 @@ def test_other_runs_train_alone_and_the_log_says_why(head: Options, caplog: pyte
         head("rrr", 0, epochs=1),
         head("res-l", 0, epochs=1, imputer="s2"),
         head("ce", 0, epochs=1),
+        head("exchange", 0, epochs=1),
         head("hint", 0, epochs=1, train="all"),
         head("hint", 1, epochs=1, explainer="layer-cam", folder="layercam"),
         head("hint", 2, epochs=1, explainer="layer-cam", folder="layercam"),
@@ -163,8 +164,15 @@ def test_other_runs_train_alone_and_the_log_says_why(head: Options, caplog: pyte
     with caplog.at_level(logging.INFO, logger="lookright"):
         folders = train_many(configs)
     said = [record.getMessage() for record in caplog.records if "alone" in record.getMessage()]
-    assert ["2 runs are trained together" in caplog.text, len(said)] == [True, 6]
-    for why in ("explainer of its own", "looks at the image", "counterexamples", "train: all", "LayerCAM"):
+    assert ["2 runs are trained together" in caplog.text, len(said)] == [True, 7]
+    for why in (
+        "explainer of its own",
+        "looks at the image",
+        "counterexamples",
+        "exchanged",
+        "train: all",
+        "LayerCAM",
+    ):
         assert any(why in line for line in said), why
     assert [folder.path for folder in folders] == [config.out for config in configs]
     assert {folder.facts()["status"] for folder in folders} == {"finished"}

@@ -76,6 +76,7 @@ def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) ->
     assert setup.scope.trained == ("head.weight", "head.bias")
     assert bool(setup.objective.terms) is (METHODS[method].loss is not None)
     assert bool(setup.counterexamples) is (method == "ce")
+    assert bool(setup.exchange) is (method == "exchange")
 
 
 def test_a_method_that_does_not_fit_the_network(options: Callable[..., TrainConfig]) -> None:
@@ -144,14 +145,19 @@ def test_a_method_whose_marks_are_missing(
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("0.5*ce", "ce adds images to the batches: it stands once and without a weight"),
-        ("ce + ce", "ce adds images to the batches"),
+        ("0.5*ce", "ce changes the batches: it stands once and without a weight"),
+        ("ce + ce", "ce changes the batches"),
+        ("0.5*exchange", "exchange changes the batches: it stands once and without a weight"),
+        ("exchange(share=0)", "share: got 0, need a share in (0, 1]"),
+        ("exchange(fill=mean)", "method: exchange has no option 'fill'; it has share"),
         ("ce(copies=0)", "copies: got 0, need 1 or more"),
         ("ce(fill=black)", "fill: got 'black', choose one of uniform, constant, shuffle, exchange"),
         ("ce(size=3)", "method: ce has no option 'size'; it has copies, fill"),
     ],
 )
-def test_counterexamples_that_cannot_be(method: str, told: str, options: Callable[..., TrainConfig]) -> None:
+def test_changes_of_batches_that_cannot_be(
+    method: str, told: str, options: Callable[..., TrainConfig]
+) -> None:
     with pytest.raises(ConfigError) as error:
         set_up(options(method=method))
     assert told in str(error.value)

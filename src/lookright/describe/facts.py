@@ -11,6 +11,7 @@ from typing import Literal
 from lookright.config import TrainConfig, option_name
 from lookright.data import Counterexamples
 from lookright.describe.docstring import Docstring, read_docstring
+from lookright.engine.exchange import BackgroundExchange
 from lookright.errors import ConfigError
 from lookright.explainers import EXPLAINERS, Explainer, LayerExplainer
 from lookright.losses import METHODS, ExplanationLoss, MethodInfo
@@ -107,19 +108,9 @@ def find_entry(name: str) -> Entry:
 def describe_method(info: MethodInfo) -> Entry:
     """Describe a method that has a name."""
     if info.counterexamples:
-        doc = _documents(Counterexamples)
-        return Entry(
-            "method",
-            info.name,
-            info.summary,
-            Counterexamples.paper,
-            doc.equation,
-            doc.notes,
-            uses=Counterexamples.uses,
-            counts_unmarked=False,
-            cost="forward and backward pass of the copies",
-            options=_options(Counterexamples, doc),
-        )
+        return _describe_change(info, Counterexamples, "forward and backward pass of the copies")
+    if info.exchange:
+        return _describe_change(info, BackgroundExchange, "next to nothing", counts_unmarked=True)
     if info.loss is None:
         return Entry("method", info.name, info.summary)
     return _describe_loss(
@@ -127,6 +118,29 @@ def describe_method(info: MethodInfo) -> Entry:
         info.loss,
         info.takes or info.loss,
         summary=info.summary,
+    )
+
+
+def _describe_change(
+    info: MethodInfo,
+    kind: type[Counterexamples | BackgroundExchange],
+    cost: str,
+    *,
+    counts_unmarked: bool = False,
+) -> Entry:
+    """Describe what changes batches and is no loss."""
+    doc = _documents(kind)
+    return Entry(
+        "method",
+        info.name,
+        info.summary,
+        kind.paper,
+        doc.equation,
+        doc.notes,
+        uses=kind.uses,
+        counts_unmarked=counts_unmarked,
+        cost=cost,
+        options=_options(kind, doc),
     )
 
 

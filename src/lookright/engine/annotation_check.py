@@ -8,8 +8,12 @@ import torch
 
 from lookright.data import Counterexamples
 from lookright.data.stream import Images, ShardedDataset
+from lookright.engine.exchange import BackgroundExchange
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
+
+Supervision = ExplanationLoss | Counterexamples | BackgroundExchange
+"""What uses annotations."""
 
 _REMEDY = {
     "positive": "mark where the evidence is",
@@ -17,9 +21,7 @@ _REMEDY = {
 }
 
 
-def check_annotations(
-    method: str, supervision: Sequence[ExplanationLoss | Counterexamples], train: Images
-) -> None:
+def check_annotations(method: str, supervision: Sequence[Supervision], train: Images) -> None:
     """Refuse a method whose annotation is missing from the training images.
 
     Marks are drawn image by image, at the size of training, until all that is needed is found. Those of

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +21,8 @@ from lookright.data import (
 from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import ShardIndex, find_shards
 from lookright.data.stream import Images, ShardedDataset
-from lookright.engine.annotation_check import check_annotations
+from lookright.engine.annotation_check import Supervision, check_annotations
+from lookright.engine.batch_changes import bind_exchange, make_counterexamples, make_exchange
 from lookright.engine.streaming import check_stream, make_stream
 from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
 from lookright.engine.trained_run import start_from
@@ -27,7 +30,7 @@ from lookright.engine.trial import find_stride, try_out
 from lookright.engine.trunk import frozen_units
 from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.explainers import Explainer, make_explainer
-from lookright.losses import METHODS, ExplanationLoss, Objective, build_objective, parse_method
+from lookright.losses import Objective, build_objective, parse_method
 from lookright.models import (
     Classifier,
     Scope,
@@ -35,8 +38,7 @@ from lookright.models import (
     create,
     find_stages,
 )
-from lookright.plugins import make
-from lookright.types import Task
+from lookright.types import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Setup:
     freeze_batchnorm: bool
     counterexamples: Counterexamples | None = None
     """added to every training batch"""
+    exchange: Callable[[Batch], AbstractContextManager[None]] | None = None
+    """the context in which the network is trained on a batch, where a method exchanges features"""
     output: Output = PLAIN
     """what the network's outputs mean"""
 
@@ -86,9 +90,14 @@ def set_up(config: TrainConfig) -> Setup:
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
     counterexamples = make_counterexamples(config)
-    supervision: list[ExplanationLoss | Counterexamples] = [term.loss for term in objective.terms]
+    supervision: list[Supervision] = [term.loss for term in objective.terms]
     if counterexamples is not None:
         supervision.append(counterexamples)
+    exchange = make_exchange(config)
+    exchanges = None
+    if exchange is not None:
+        supervision.append(exchange)
+        exchanges = bind_exchange(exchange, config, classifier, output.task)
     check_annotations(config.method, supervision, train)
     val = None
     if "val" in data.splits:
@@ -115,6 +124,7 @@ def set_up(config: TrainConfig) -> Setup:
         objective,
         freeze_batchnorm,
         counterexamples,
+        exchanges,
         output,
     )
 
@@ -163,29 +173,6 @@ def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output
         return classifier, Output.of(data)
     output = start_from(classifier, config.start, data)
     return replace(classifier, weights=f"{config.start}: all, head included"), output
-
-
-def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
-    """Make what adds images to the batches, if the method says so.
-
-    Raises:
-        ConfigError: an option that is not there or out of its range, a weight, or twice the same.
-    """
-    found = [
-        part for part in parse_method(config) if part.name in METHODS and METHODS[part.name].counterexamples
-    ]
-    if not found:
-        return None
-    part = found[0]
-    if len(found) > 1 or part.weight != 1:
-        raise ConfigError(
-            f"method: {part.name} adds images to the batches: it stands once and without a weight; "
-            f"{part.name}(copies=2) makes it count more"
-        )
-    made = make("method", Counterexamples, part.options, name=part.name)
-    if not isinstance(made, Counterexamples):
-        raise ConfigError(f"method: {part.name} gave a {type(made).__name__}, not Counterexamples")
-    return made
 
 
 def make_objective(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -45,6 +46,7 @@ class SupervisedModel(nn.Module):
             on an explainer of their own get that one.
         objective: prediction loss and explanation losses
         trunk: features of the frozen part, where they are cached
+        exchange: the context in which batches run in training, where features are exchanged between images
 
     Attributes:
         guarded: whether a forward pass also finds out what the explanation loss reaches
@@ -72,6 +74,7 @@ class SupervisedModel(nn.Module):
         explainer: Explainer | None,
         objective: Objective,
         trunk: FrozenTrunk | None = None,
+        exchange: Callable[[Batch], AbstractContextManager[None]] | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -80,12 +83,17 @@ class SupervisedModel(nn.Module):
         self.objective = objective
         self.explainers = {} if explainer is None else explainers_for(objective.requests, explainer)
         self.ratio = GradientRatio(objective)
+        self.exchange = exchange
         self.guarded = False
         self.reach: Reach | None = None
 
     def forward(self, batch: Batch) -> Step:
         """Run the network once and compute the objective."""
-        with self.trunk.serving(batch) if self.trunk else nullcontext():
+        exchange = self.exchange if self.training else None
+        with (
+            self.trunk.serving(batch) if self.trunk else nullcontext(),
+            exchange(batch) if exchange else nullcontext(),
+        ):
             if self.explainers:
                 explained = explain(
                     self.network,

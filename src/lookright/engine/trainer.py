@@ -62,7 +62,7 @@ class Trainer:
     ) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
         network = place(setup.classifier.network, fabric.device)
-        self.supervised = SupervisedModel(network, setup.explainer, setup.objective)
+        self.supervised = SupervisedModel(network, setup.explainer, setup.objective, exchange=setup.exchange)
         self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
         self._trained = [p for p in self.supervised.parameters() if p.requires_grad]
         optimizer = make_optimizer(config, self._trained, fabric.device)

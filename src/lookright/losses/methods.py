@@ -58,6 +58,8 @@ class MethodInfo:
     _: KW_ONLY
     counterexamples: bool = False
     """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
+    exchange: bool = False
+    """whether it exchanges features of images (see `lookright.engine.exchange.BackgroundExchange`)"""
     takes: Callable[..., object] | None = None
     """what its options in parentheses are given to; None: the loss itself"""
 
@@ -235,8 +237,8 @@ def _tap(context: MethodContext, options: Options) -> list[Term]:
     return cast(list[Term], make("method", _layers, options, name=context.name, given=given))
 
 
-def _adds_images(context: MethodContext, options: Options) -> list[Term]:
-    return []  # whoever makes the batches makes the images, with these options
+def _no_loss(context: MethodContext, options: Options) -> list[Term]:
+    return []  # whoever makes or runs the batches changes them, with these options
 
 
 def _check_choice(name: str, got: str, choices: Sequence[str]) -> None:
@@ -319,8 +321,15 @@ METHODS: dict[str, MethodInfo] = {
             "ce",
             "counterexamples: copies of the images whose negative marks are random",
             None,
-            _adds_images,
+            _no_loss,
             counterexamples=True,
+        ),
+        MethodInfo(
+            "exchange",
+            "features outside the annotation change places between images",
+            None,
+            _no_loss,
+            exchange=True,
         ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+import torch
 from torch import Tensor
 
 from lookright.errors import ConfigError
@@ -55,3 +56,29 @@ def to_map(tensor: Tensor, layout: Layout, grid: tuple[int, int], prefix: int = 
                     "give images of the size that the layer was found for (image_size)"
                 )
             return tensor[:, prefix:].transpose(1, 2).reshape(tensor.shape[0], tensor.shape[2], *grid)
+
+
+def from_map(maps: Tensor, tensor: Tensor, layout: Layout, prefix: int = 0) -> Tensor:
+    """Put a map in the place of the one that a tensor holds: what `to_map` sees, the other way round.
+
+    Args:
+        maps: (B, C, h, w)
+        tensor: what the layer gave; its other tokens stay
+        layout: of the tensor
+        prefix: how many tokens stand before those of the patches
+
+    Returns:
+        of the shape of `tensor`
+
+    Example:
+        >>> import torch
+        >>> from_map(torch.zeros(1, 1, 2, 2), torch.ones(1, 5, 1), Layout.TOKENS, prefix=1).flatten()
+        tensor([1., 0., 0., 0., 0.])
+    """
+    match layout:
+        case Layout.CHANNELS_FIRST:
+            return maps
+        case Layout.CHANNELS_LAST:
+            return maps.permute(0, 2, 3, 1)
+        case Layout.TOKENS:
+            return torch.cat([tensor[:, :prefix], maps.flatten(2).transpose(1, 2)], dim=1)

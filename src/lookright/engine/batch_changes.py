@@ -1,0 +1,66 @@
+"""What a method does to the batches beside its losses: images are added, features exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TypeVar, cast
+
+from lookright.config import TrainConfig
+from lookright.data import Counterexamples
+from lookright.engine.exchange import BackgroundExchange, exchanging, find_boundary
+from lookright.errors import ConfigError
+from lookright.losses import parse_method
+from lookright.models import Classifier
+from lookright.plugins import make
+from lookright.types import Batch, Task
+
+Made = TypeVar("Made", Counterexamples, BackgroundExchange)
+
+
+def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
+    """Make what adds images to the batches, if the method says so.
+
+    Raises:
+        ConfigError: an option that is not there or out of its range, a weight, or twice the same.
+    """
+    return _sole_part(config, "ce", Counterexamples)
+
+
+def make_exchange(config: TrainConfig) -> BackgroundExchange | None:
+    """Make what exchanges features between images, if the method says so.
+
+    Raises:
+        ConfigError: an option that is not there or out of its range, a weight, or twice the same.
+    """
+    return _sole_part(config, "exchange", BackgroundExchange)
+
+
+def _sole_part(config: TrainConfig, name: str, kind: type[Made]) -> Made | None:
+    """Make the part of a method that changes batches and is no loss."""
+    found = [part for part in parse_method(config) if part.name == name]
+    if not found:
+        return None
+    if len(found) > 1 or found[0].weight != 1:
+        raise ConfigError(
+            f"method: {name} changes the batches: it stands once and without a weight; how much it does is "
+            f"said in parentheses (lookright methods {name})"
+        )
+    return cast(Made, make("method", kind, found[0].options, name=name))
+
+
+def bind_exchange(
+    exchange: BackgroundExchange, config: TrainConfig, classifier: Classifier, task: Task
+) -> Callable[[Batch], AbstractContextManager[None]]:
+    """Find where features are exchanged in a network.
+
+    Raises:
+        ConfigError: the network has no such place, or images have several annotated classes.
+    """
+    if task is Task.MULTI_LABEL:
+        raise ConfigError(
+            "method: exchange needs one class per image: what is outside for one can be inside for another"
+        )
+    boundary = find_boundary(classifier.network, config.train, image_size=config.image_size)
+    return partial(exchanging, exchange, classifier.network, boundary)

@@ -1,0 +1,165 @@
+"""Backgrounds change places: what lies outside the annotation stops telling the class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lookright.config import TrainScope
+from lookright.errors import ConfigError
+from lookright.models.maps import from_map, to_map
+from lookright.models.scope import find_scope
+from lookright.models.trace import is_inside, trace
+from lookright.models.views import View
+from lookright.resize import ResizeRule, resize_annotation
+from lookright.types import Batch
+
+
+class BackgroundExchange:
+    r"""Give features outside the annotation those from outside another one: lookright's own method.
+
+        x'_ij = x_ij inside,   x'_ij = x^p_ij outside,   p: another image of the batch, drawn at random
+
+    x is the map below the part that learns (below the last stage where all of the network does), so cached
+    features can be exchanged and a step costs no further pass. The label stays: what is outside goes with
+    any class, and a decision that rests on it becomes wrong in training. Where image p has something inside
+    at (i, j), one of its cells outside is drawn. Losses see the changed images as they see any other.
+    Outside are the negative marks; in an image without any, the cells that are not marked positive.
+
+    Swapped backgrounds reveal shortcuts in Xiao et al., "Noise or Signal", ICLR 2021; images that are cut
+    together are CutMix (Yun et al., ICCV 2019), and mixed features manifold mixup (Verma et al., ICML 2019).
+    Nothing flows back into image p: it stands for a background, it is not explained.
+
+    Args:
+        share: of the annotated images of a batch that are changed, in (0, 1]
+
+    Raises:
+        ConfigError: a share out of its range.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> marks = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 0.0]]]])
+        >>> maps = torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]])
+        >>> changed = BackgroundExchange()(maps, marks, torch.tensor([True, True]))
+        >>> changed[:, 0, 0, 0].tolist(), set(changed[:, 0, 0, 1].tolist()) <= {2.0, 4.0}
+        ([1.0, 3.0], True)
+    """
+
+    paper: ClassVar[str] = "lookright"
+    uses: ClassVar[str] = "negative, else positive"
+
+    def __init__(self, share: float = 1.0) -> None:
+        if not 0 < share <= 1:
+            raise ConfigError(f"share: got {share}, need a share in (0, 1]")
+        self.share = share
+
+    def __call__(self, maps: Tensor, annotation: Tensor, annotated: Tensor) -> Tensor:
+        """Exchange cells. Draws from torch's generator of the device; never waits for it.
+
+        Args:
+            maps: (B, C, h, w)
+            annotation: (B, 1, h, w) in [-1, 1], on the grid of the maps
+            annotated: (B,) bool; other images stay as they are, and lend nothing
+
+        Returns:
+            (B, C, h, w)
+        """
+        count, cells = len(maps), maps.shape[2] * maps.shape[3]
+        outside = _outside(annotation, annotated).flatten(1)
+        lends = outside.any(dim=1)
+        partner = _draw(lends.float().expand(count, count), 1)[:, 0]
+        theirs = outside[partner]
+        drawn = _draw(theirs.float(), cells)
+        source = torch.where(theirs, torch.arange(cells, device=maps.device), drawn)
+        flat = maps.detach().flatten(2)
+        lent = flat[partner].gather(2, source[:, None].expand(-1, flat.shape[1], -1)).view_as(maps)
+        changes = lends & (torch.rand(count, device=maps.device) < self.share)
+        replaced = (outside & changes[:, None]).view(count, 1, *maps.shape[2:])
+        return torch.where(replaced, lent, maps)
+
+
+def _outside(annotation: Tensor, annotated: Tensor) -> Tensor:
+    negative, positive = annotation < 0, annotation > 0
+    has_negative, has_positive = (
+        sign.flatten(1).any(dim=1)[:, None, None, None] for sign in (negative, positive)
+    )
+    outside = torch.where(has_negative, negative, ~positive & has_positive)
+    return outside & annotated[:, None, None, None]
+
+
+def _draw(weights: Tensor, count: int) -> Tensor:
+    """Draw `count` numbers of columns for each row, by their weights; some number where all are zero.
+
+    `torch.multinomial` would check the weights, for which the CPU has to wait for a GPU.
+    """
+    bounds = weights.cumsum(dim=1)
+    points = torch.rand(len(weights), count, device=weights.device) * bounds[:, -1:]
+    return torch.searchsorted(bounds, points, right=True).clamp(max=weights.shape[1] - 1)
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The highest map below the part that learns."""
+
+    layer: str
+    view: View
+
+
+def find_boundary(network: nn.Module, scope: TrainScope, *, image_size: int) -> Boundary:
+    """Find the layer that gives the maps in which cells are exchanged.
+
+    Args:
+        network: image (B, 3, H, W) -> logits (B, K)
+        scope: what learns; `all` is taken for `last-stage`, as pixels of two photos make no photo
+        image_size: H and W
+
+    Raises:
+        ConfigError: there is no map below.
+
+    Example:
+        >>> from lookright.models import create
+        >>> network = create("resnet18", num_classes=2, image_size=64).network
+        >>> [find_boundary(network, scope, image_size=64).layer for scope in ("last-stage", "head")]
+        ['layer3', 'layer4']
+    """
+    parts = find_scope(network, "head" if scope == "head" else "last-stage", image_size=image_size).parts
+    executions = trace(network, image_size).executions
+    learning = (i for i, e in enumerate(executions) if any(is_inside(e.name, part) for part in parts))
+    below = executions[: next(learning)]
+    names = [execution.name for execution in executions]
+    for execution in reversed(below):
+        if execution.view is not None and execution.name and names.count(execution.name) == 1:
+            return Boundary(execution.name, execution.view)
+    raise ConfigError(
+        f"method: exchange changes the maps below what learns, and below {parts[0]} there are none; use "
+        "another method, or ce, which changes images"
+    )
+
+
+@contextmanager
+def exchanging(
+    exchange: BackgroundExchange, network: nn.Module, boundary: Boundary, batch: Batch
+) -> Iterator[None]:
+    """Within this context, a forward pass of the network runs on exchanged backgrounds."""
+
+    def change(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        view = boundary.view
+        maps = to_map(output, view.layout, view.grid, view.prefix)
+        grid = (maps.shape[2], maps.shape[3])
+        marks = (
+            resize_annotation(batch.annotation.float(), grid)
+            if batch.resized is None
+            else batch.resized(grid, ResizeRule.AREA)
+        )
+        return from_map(exchange(maps, marks, batch.annotated), output, view.layout, view.prefix)
+
+    handle = network.get_submodule(boundary.layer).register_forward_hook(change)
+    try:
+        yield
+    finally:
+        handle.remove()
