@@ -113,7 +113,7 @@ def test_paths_hold_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert run.config(tmp_path).data == Path("/somewhere/cats")
     assert run.config(tmp_path).out == tmp_path / "runs" / run.name
     monkeypatch.delenv("SOME_PHOTOS")
-    with pytest.raises(ConfigError, match="data: .*the variable is not set; export it"):
+    with pytest.raises(ConfigError, match=r"data: .*the variable is not set; export it"):
         run.config(tmp_path)
 
 

@@ -66,7 +66,7 @@ def make_sets(recipes: Mapping[str, Options], folder: Path) -> None:
     """
     for name, recipe in recipes.items():
         note = folder / f"{name}.json"
-        told = json.dumps(recipe, sort_keys=True, default=str)
+        told = json.dumps(ingredients(name, recipes), sort_keys=True, default=str)
         if (folder / name).is_dir() and note.is_file() and note.read_text(encoding="utf-8") == told:
             continue
         note.unlink(missing_ok=True)
@@ -76,6 +76,21 @@ def make_sets(recipes: Mapping[str, Options], folder: Path) -> None:
             raise ConfigError(f"prepare: {name}: {error}") from error
         with replacing(note) as temporary:  # last: it says that the set is whole
             temporary.write_text(told, encoding="utf-8")
+
+
+def ingredients(name: str, recipes: Mapping[str, Options]) -> list[Options]:
+    """The recipe of a set, and those of the sets that it is made of; none where it is not made here.
+
+    Example:
+        >>> recipes = {"a": {"set": "digits"}, "b": {"set": "decoy", "from": "a"}}
+        >>> ingredients("b", recipes), ingredients("photos", recipes)
+        ([{'set': 'decoy', 'from': 'a'}, {'set': 'digits'}], [])
+    """
+    if name not in recipes:
+        return []
+    others = {key: recipe for key, recipe in recipes.items() if key != name}
+    used = [each for value in recipes[name].values() for each in ingredients(str(value), others)]
+    return [recipes[name], *used]
 
 
 def _make(recipe: Options, out: Path, recipes: Mapping[str, Options]) -> None:

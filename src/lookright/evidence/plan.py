@@ -19,6 +19,7 @@ from lookright.engine.run_folder import from_options, to_options
 from lookright.engine.setup import check_options
 from lookright.errors import ConfigError
 from lookright.evidence.grid import Grid
+from lookright.evidence.made import ingredients
 from lookright.evidence.reading import Options, expand
 from lookright.evidence.table import Table, number
 from lookright.losses import parse_method
@@ -73,7 +74,7 @@ class PlannedRun:
     @cached_property
     def fingerprint(self) -> str:
         """Tells runs apart, on every machine alike."""
-        made = self.grid.prepare.get(str(self.options.get("data")))
+        made = ingredients(str(self.options.get("data")), self.grid.prepare)
         changed = self.faithfulness and asdict(self.faithfulness)
         content = [self.stage, self.given, made, self.splits, changed, self.grid.precision_outside]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
