@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo demo-short test lint types unit bench clean
+.PHONY: demo demo-short grid-smoke test lint types unit bench clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): torch for Linux is some 6 GB on disk and takes a few minutes, once."
@@ -18,6 +18,9 @@ demo: $(VENV)/.ready  ## train on decoy digits, write demo/report.html
 
 demo-short: $(VENV)/.ready  ## does every step of the demo run?
 	$(BIN)/lookright demo --out demo-short --short --overwrite
+
+grid-smoke: $(VENV)/.ready  ## does every step of an experiment run?
+	$(BIN)/lookright bench grids/smoke.yaml --out evidence/smoke
 
 test: lint types unit  ## what CI runs
 
