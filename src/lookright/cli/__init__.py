@@ -94,6 +94,8 @@ def _say_interrupted(command: str, options: Namespace) -> None:
     how = ""
     if command == "train" and options.out is not None and RunFolder(options.out).config_file.exists():
         how = f"; continue with: {RunFolder(options.out).resume_command}"
+    elif command == "bench":
+        how = "; the same command goes on where it stopped"
     print(f"\nlookright: interrupted{how}", file=sys.stderr)
 
 

@@ -8,13 +8,12 @@ import logging
 import multiprocessing
 import os
 import shutil
-import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -215,6 +214,19 @@ class _Here(Executor):
         return future
 
 
+def _begin(threads: int) -> None:
+    """Begin a worker process, which ends with the one that started it, however that ends."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _workers(out: Path, processes: int) -> Iterator[Executor]:
     global _shared
@@ -230,11 +242,16 @@ def _workers(out: Path, processes: int) -> Iterator[Executor]:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # it is read when libraries are loaded
     try:
-        pool = ProcessPoolExecutor(processes, context, initializer=partial(torch.set_num_threads, threads))
+        others = set(multiprocessing.active_children())
+        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(threads,))
         try:
             yield pool
-        finally:
-            pool.shutdown(wait=sys.exc_info()[0] is None, cancel_futures=True)
+        except BaseException:
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()  # what it is doing is begun anew the next time
+            pool.shutdown(cancel_futures=True)
+            raise
+        pool.shutdown()
     finally:
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
