@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from lookright.data.regions import connected_parts, distance_to, outline, simplify
+from lookright.data.regions import connected_parts, distance_to, move_boundary, outline, simplify
 
 
 def blobs(seed: int, size: tuple[int, int], share: float = 0.4) -> np.ndarray:
@@ -24,6 +24,20 @@ def test_distances(size: tuple[int, int], share: float) -> None:
         np.testing.assert_allclose(distance_to(region), ndimage.distance_transform_edt(~region))
     assert np.isinf(distance_to(np.zeros(size, dtype=bool))).all()
     assert not distance_to(np.ones(size, dtype=bool)).any()
+
+
+@pytest.mark.parametrize("size", SIZES[3:])
+@pytest.mark.parametrize("pixels", [0.6, 1, 2.5, 6])
+def test_a_boundary_moves(pixels: float, size: tuple[int, int]) -> None:
+    region = blobs(3, size)
+    inside, outside = (ndimage.distance_transform_edt(where) for where in (region, ~region))
+    larger, smaller = move_boundary(region, pixels), move_boundary(region, -pixels)
+    assert np.array_equal(larger, outside - 0.5 < pixels)
+    innermost = inside - 0.5 > 0.75 * (inside.max() - 0.5)
+    assert np.array_equal(smaller, (inside - 0.5 > pixels) | innermost)
+    left = np.arange(size[1]) < size[1] / 2
+    mixed = move_boundary(region, np.where(left, pixels, -pixels) * np.ones(size))
+    assert np.array_equal(mixed, np.where(left, larger, smaller))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -6,8 +6,9 @@ inaccurate boundaries, incomplete regions, and binary annotations of continuous 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -29,6 +30,7 @@ from lookright.data.corrupt_kinds import (
 from lookright.data.splits import shuffle_key
 from lookright.errors import ConfigError
 from lookright.plugins import make, unknown_name
+from lookright.specification import Part as Named
 from lookright.specification import parse_sum
 
 KINDS: dict[str, type[Kind]] = {
@@ -91,16 +93,21 @@ def parse_corruption(text: str) -> Corruption:
         >>> parse_corruption("dilate(0.1) + drop(0.3)").kinds
         (Dilate(amount=0.1), Drop(share=0.3))
     """
-    kinds = []
-    for part in parse_sum("corrupt", text, example=EXAMPLE, unnamed=True):
-        if part.name not in KINDS:
-            raise unknown_name("corrupt", part.name, KINDS, f"several such as {EXAMPLE}")
-        if part.weight != 1:
-            raise ConfigError(f"corrupt: got {text!r}: kinds have no weights; for example {EXAMPLE}")
-        kind = KINDS[part.name]
-        first = next((field.name for field in fields(kind)), None)  # type: ignore[arg-type]
-        options = {name or first or str(value): value for name, value in part.options.items()}
-        if len(options) < len(part.options):
+    parts = parse_sum("corrupt", text, example=EXAMPLE, unnamed=True)
+    return Corruption(tuple(_make_kind(part, text) for part in parts))
+
+
+def _make_kind(part: Named, text: str) -> Kind:
+    if part.name not in KINDS:
+        raise unknown_name("corrupt", part.name, KINDS, f"several such as {EXAMPLE}")
+    if part.weight != 1:
+        raise ConfigError(f"corrupt: got {text!r}: kinds have no weights; for example {EXAMPLE}")
+    kind = KINDS[part.name]
+    options = dict(part.options)
+    if "" in options:
+        first = next(iter(inspect.signature(kind).parameters), None)
+        if first in options:
             raise ConfigError(f"corrupt: got {text!r}: option '{first}' of {part.name} is there twice")
-        kinds.append(cast(Kind, make("corrupt", kind, options, name=part.name)))
-    return Corruption(tuple(kinds))
+        value = options.pop("")
+        options[first or str(value)] = value  # without a first one, `make` refuses the value by name
+    return cast(Kind, make("corrupt", kind, options, name=part.name))

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lookright.data.annotations import Area
-from lookright.data.regions import Region, connected_parts, distance_to, outline, simplify
+from lookright.data.regions import Region, connected_parts, distance_to, move_boundary, outline, simplify
 from lookright.data.shapes import Polygon as PolygonShape
 from lookright.data.shapes import Scribble as ScribbleShape
 from lookright.errors import ConfigError
 
-DEEPEST_SHARE = 0.25
-"""What shrinks a region leaves at least the innermost part of this share of its depth."""
 WAVES = 3
 """A random boundary waves at the scale of this part of the region's size."""
 
@@ -80,7 +77,7 @@ class Dilate(RegionKind):
 
     def region(self, inside: Region, generator: np.random.Generator) -> Region:
         """Move the boundary outwards."""
-        return _moved(inside, _pixels(self.amount, inside))
+        return move_boundary(inside, _pixels(self.amount, inside))
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Erode(RegionKind):
 
     def region(self, inside: Region, generator: np.random.Generator) -> Region:
         """Move the boundary inwards."""
-        return _moved(inside, -_pixels(self.amount, inside))
+        return move_boundary(inside, -_pixels(self.amount, inside))
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ class Jitter(RegionKind):
         noise = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
         on_boundary = noise[inside & (distance_to(~inside) <= 1)]
         noise = (noise - on_boundary.mean()) / max(float(on_boundary.std()), 1e-6)
-        return _moved(inside, _pixels(self.amount, inside) * noise)
+        return move_boundary(inside, _pixels(self.amount, inside) * noise)
 
 
 @dataclass(frozen=True)
@@ -304,16 +301,6 @@ def _size(region: Region) -> float:
 
 def _pixels(amount: float, region: Region) -> float:
     return max(1.0, amount * _size(region))
-
-
-def _moved(inside: Region, shift: float | NDArray[np.float64]) -> Region:
-    """Move the boundary by some pixels outwards, or inwards where they are negative."""
-    if inside.all():
-        return inside
-    depth, away = distance_to(~inside), distance_to(inside)
-    boundary = np.where(inside, 0.5 - depth, away - 0.5)  # signed distance to the edge between pixels
-    moved: Region = boundary < np.maximum(shift, (1 - DEEPEST_SHARE) * float(boundary.min()))
-    return moved
 
 
 def _pick(parts: Sequence[Region], generator: np.random.Generator) -> Region:

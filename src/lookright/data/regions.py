@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Region = NDArray[np.bool_]
 Distances = NDArray[np.float64]
+DEEPEST_SHARE = 0.25
+"""What shrinks a region leaves at least the innermost part of this share of its depth."""
 
 
 def distance_to(region: Region) -> Distances:
@@ -39,6 +41,32 @@ def distance_to(region: Region) -> Distances:
         np.minimum(squared[:, :-step], in_column[:, step:] + step**2, out=squared[:, :-step])
     distance: Distances = np.sqrt(squared)
     return distance
+
+
+def move_boundary(region: Region, pixels: float | Distances) -> Region:
+    """Make a region larger or smaller, but not where the frame of the image cuts it off.
+
+    What is deeper inside than three quarters of its deepest pixel stays.
+
+    Args:
+        region: (H, W), not empty
+        pixels: outwards, or inwards where they are negative; a number, or one for each pixel, (H, W)
+
+    Returns:
+        (H, W)
+
+    Example:
+        >>> move_boundary(np.array([[True, True, True, False, False]]), 1).tolist()
+        [[True, True, True, True, False]]
+        >>> move_boundary(np.array([[True, True, True, False, False]]), -1).tolist()
+        [[True, True, False, False, False]]
+    """
+    if region.all():
+        return region
+    # Signed distance to the edge between pixels.
+    outside = np.where(region, 0.5 - distance_to(~region), distance_to(region) - 0.5)
+    moved: Region = outside < np.maximum(pixels, (1 - DEEPEST_SHARE) * float(outside.min()))
+    return moved
 
 
 def connected_parts(region: Region) -> list[Region]:
