@@ -63,6 +63,12 @@ LOSSES: dict[str, Callable[[], ExplanationLoss]] = {
     "haics as published": lambda: HAICS(published=True),
     "res-g": RES,
     "res-g per image": lambda: RES(per_image=True),
+    "res-g without tanh": lambda: RES(tanh=False),
+    "res-g of the positive map": lambda: RES(normalize=Normalization.RELU_MAX),
+    "res-g unscaled": lambda: RES(normalize=Normalization.NONE),
+    "res-l unscaled, without tanh": lambda: RES(
+        shallow_imputer(8), tanh=False, normalize=Normalization.NONE, per_image=True
+    ),
     "res without parts": lambda: RES(AsDrawn(), slack=0.0, threshold=0.5),
     "res-l s1": lambda: RES(shallow_imputer(8), regularizer=0.1),
     "res-l s2": lambda: RES(shallow_imputer(8, sees_image=True)),

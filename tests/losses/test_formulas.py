@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lookright.config import TrainConfig
 from lookright.errors import ConfigError
 from lookright.losses import (
     GRADIA,
@@ -16,10 +17,12 @@ from lookright.losses import (
     Outside,
     SoftIoU,
     adaptive_threshold,
+    build_objective,
     deep_imputer,
     shallow_imputer,
 )
 from lookright.losses.imputers import GaussianImputer
+from lookright.types import Normalization, Request
 
 Array = NDArray[np.float64]
 
@@ -126,8 +129,14 @@ def test_gaussian_imputer(case: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize("threshold", [None, 0.5])
 @pytest.mark.parametrize("impute", [True, False])
 @pytest.mark.parametrize("per_image", [True, False])
+@pytest.mark.parametrize("tanh", [True, False])
 def test_res(
-    case: tuple[Array, Array], slack: float, threshold: float | None, impute: bool, per_image: bool
+    case: tuple[Array, Array],
+    slack: float,
+    threshold: float | None,
+    impute: bool,
+    per_image: bool,
+    tanh: bool,
 ) -> None:
     maps, marks = case
 
@@ -135,7 +144,8 @@ def test_res(
         if not (f != 0).any():
             return 0.0
         alpha = brute_force_alpha(m, f) if threshold is None else threshold
-        distance = [abs(np.tanh(5 * (a - alpha)) - b) for a, b in zip(m.flat, f.flat, strict=True) if b]
+        marked = [(a - alpha, b) for a, b in zip(m.flat, f.flat, strict=True) if b]
+        distance = [abs((np.tanh(5 * x) if tanh else max(-1, min(1, 2 * x))) - b) for x, b in marked]
         return max(0.0, float(np.mean(distance)) - slack)
 
     disagreement = (
@@ -145,8 +155,30 @@ def test_res(
     )
     targets = [blurred(p) if impute else p for p in marks.clip(min=0)]
     imputation = np.abs(maps - np.stack(targets)).mean()
-    loss = RES(None if impute else AsDrawn(), slack=slack, threshold=threshold, per_image=per_image)
+    imputer = None if impute else AsDrawn()
+    loss = RES(imputer, slack=slack, threshold=threshold, per_image=per_image, tanh=tanh)
     assert apply(loss, maps, marks) == pytest.approx(disagreement + imputation, abs=1e-5)
+
+
+def test_res_without_tanh_and_threshold_compares_the_map_itself(case: tuple[Array, Array]) -> None:
+    maps, marks = case
+    expected = np.abs(2 * maps - 1 - marks)[marks != 0].mean() + np.abs(maps - marks.clip(min=0)).mean()
+    loss = RES(AsDrawn(), slack=0, threshold=0.5, tanh=False)
+    assert apply(loss, maps, marks) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["res-g", "res-l"])
+def test_res_requests_the_map_as_it_is_asked_for(method: str) -> None:
+    """In parentheses; what the objective asks of the explainer is what it computes the loss on."""
+    for name in ("min-max", "relu-max", "none"):
+        config = TrainConfig(method=f"{method}(normalize={name}, tanh=false)")
+        (request,) = build_objective(config, stride=32).requests
+        assert request.normalization is Normalization(name)
+    assert build_objective(TrainConfig(method=method), stride=32).requests == (Request(),)
+    with pytest.raises(ConfigError, match="normalize: got 'mean', choose one of none, min-max"):
+        build_objective(TrainConfig(method=f"{method}(normalize=mean)"), stride=32)
+    with pytest.raises(ConfigError, match=r"tanh='no'.*need true or false"):
+        build_objective(TrainConfig(method=f"{method}(tanh=no)"), stride=32)
 
 
 def test_regularizer_is_the_drift() -> None:

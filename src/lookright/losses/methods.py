@@ -25,7 +25,7 @@ from lookright.losses.tradeoff import CYBORG, GRADIA
 from lookright.plugins import check_kind, is_dotted, load, make, unknown_name
 from lookright.resize import ResizeRule
 from lookright.specification import Part, parse_sum
-from lookright.types import Score, Target, Task
+from lookright.types import Normalization, Score, Target, Task
 
 Options = Mapping[str, object]
 
@@ -154,9 +154,17 @@ def _res(
     threshold: float | None = None,
     impute: bool = True,
     per_image: bool = False,
+    tanh: bool = True,
+    normalize: str | None = "min-max",
 ) -> RES:
-    imputer = GaussianImputer() if impute else AsDrawn()
-    return RES(imputer, slack=slack, threshold=threshold, per_image=per_image)
+    return RES(
+        GaussianImputer() if impute else AsDrawn(),
+        slack=slack,
+        threshold=threshold,
+        per_image=per_image,
+        tanh=tanh,
+        normalize=_normalization(normalize),
+    )
 
 
 def _res_g(context: MethodContext, options: Options) -> list[Term]:
@@ -175,6 +183,8 @@ def _res_with_learned_imputer(
     regularizer: float = 0.0,
     stop_gradient: bool = False,
     published_init: bool = False,
+    tanh: bool = True,
+    normalize: str | None = "min-max",
 ) -> RES:
     _check_choice("imputer", imputer, get_args(ImputerName))
     learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
@@ -186,6 +196,8 @@ def _res_with_learned_imputer(
         regularizer=regularizer,
         stop_gradient=stop_gradient,
         per_image=per_image,
+        tanh=tanh,
+        normalize=_normalization(normalize),
     )
 
 
@@ -244,6 +256,12 @@ def _no_loss(context: MethodContext, options: Options) -> list[Term]:
 def _check_choice(name: str, got: str, choices: Sequence[str]) -> None:
     if got not in choices:
         raise ConfigError(f"{name}: got '{got}', choose one of {', '.join(choices)}")
+
+
+def _normalization(name: str | None) -> Normalization:
+    name = "none" if name is None else name  # an option that is typed as none is read as None
+    _check_choice("normalize", name, [kind.value for kind in Normalization])
+    return Normalization(name)
 
 
 def _flags(config: TrainConfig, *names: str) -> dict[str, object]:

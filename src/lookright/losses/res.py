@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -10,9 +12,12 @@ from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
 from lookright.losses.imputers import GaussianImputer, Imputer
 from lookright.losses.reduce import gather_cells, global_mean, global_sum
 from lookright.losses.threshold import adaptive_threshold
+from lookright.types import Normalization
 
 SHARPNESS = 5.0
 """Steepness of the tanh that stands in for the step at the threshold."""
+PLAIN = 2.0
+"""Steepness without tanh: that of 2 M - 1, which takes [0, 1] to [-1, 1]."""
 
 
 class RES(ExplanationLoss):
@@ -33,6 +38,10 @@ class RES(ExplanationLoss):
     `per_image=True` takes them image by image, and the mean of the hinges. Unmarked cells do not enter eff;
     they do enter |M - g(F+)|, by definition, as do images with only negative marks.
 
+    tanh stands in for the step at alpha. `tanh=False` puts clamp(2 (M - alpha), -1, 1) in its place: alpha
+    still goes to 0, and a fixed alpha of 0.5 makes it 2 M - 1. The clamp keeps eff in [0, 2], so that eta
+    means the same, and does not pull a positive cell far above alpha back to the line.
+
     Args:
         imputer: g
         slack: eta >= 0, in units of eff, which lies in [0, 2]
@@ -41,9 +50,12 @@ class RES(ExplanationLoss):
         stop_gradient: g is a fixed target of the map and learns from the regulariser alone, so that it
             cannot chase the map
         per_image: solve alpha, and apply the slack, per image
+        tanh: false compares the marks with a straight line through alpha, cut off at -1 and 1
+        normalize: min-max, relu-max, max-abs or none: how the map is scaled, image by image. The steepness,
+            a fixed alpha, eta and |M - g(F+)| are made for [0, 1]; on an unscaled map they have no scale
 
     Shapes:
-        explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar >= 0
+        explanation (B, 1, h, w) in [0, 1], or as `normalize` has it, annotation (B, 1, H, W) -> scalar >= 0
 
     Raises:
         ConfigError: an option out of its range.
@@ -69,6 +81,8 @@ class RES(ExplanationLoss):
         regularizer: float = 0.0,
         stop_gradient: bool = False,
         per_image: bool = False,
+        tanh: bool = True,
+        normalize: Normalization = Normalization.MIN_MAX,
     ) -> None:
         super().__init__()
         if slack < 0:
@@ -85,6 +99,8 @@ class RES(ExplanationLoss):
         self.regularizer = regularizer
         self.stop_gradient = stop_gradient
         self.per_image = per_image
+        self.tanh = tanh
+        self.request = replace(self.request, normalization=normalize)
 
     def compute(self, inputs: LossInputs) -> LossResult:
         """Add the three parts."""
@@ -132,7 +148,8 @@ class RES(ExplanationLoss):
     ) -> Tensor:
         """relu(eff - eta): how far the thresholded explanation is from the marks, beyond the slack."""
         marked = annotation != 0
-        surrogate = torch.tanh(SHARPNESS * (explanation - alpha[:, None, None, None]))
+        above = explanation - alpha[:, None, None, None]
+        surrogate = torch.tanh(SHARPNESS * above) if self.tanh else (PLAIN * above).clamp(-1, 1)
         distance = (surrogate - annotation).abs() * marked
         if not self.per_image:
             count = global_sum(marked.sum().to(distance.dtype))
