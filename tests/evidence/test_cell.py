@@ -1,5 +1,6 @@
 """A cell is `lookright train` and `lookright evaluate`, told in a row."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,11 @@ def test_a_row_says_what_train_and_evaluate_say(
         figures = json.loads((out / "metrics.json").read_text())
         for name in ("accuracy", "worst_group_accuracy", "iou", "f1", "epg", "evidence_outside"):
             assert float(row[before + name]) == pytest.approx(figures[name]["value"], rel=1e-4), name
+    with folder.log_file.open(newline="") as file:
+        *_, last = csv.DictReader(file)
+    facts = {name: float(value) for name, value in row.items() if name.startswith("fact_")}
+    names = ("alpha", "disagreement", "imputation", "imputer_drift")
+    assert facts == {f"fact_{name}": pytest.approx(float(last[name]), rel=1e-4) for name in names}
     ours = PerImage.from_csv(tmp_path / "out" / "images" / f"{run.name}.csv")
     theirs = PerImage.from_csv(folder.evaluation("test") / "per_image.csv")
     assert (ours.id, ours.predicted) == (theirs.id, theirs.predicted)

@@ -62,6 +62,17 @@ def test_faithfulness_is_left_out_unless_asked_for(given: object, expected: obje
     assert parse_grid({"axes": {"method": ["res-g"]}, "faithfulness": given}).faithfulness == expected
 
 
+def test_what_a_loss_tells_may_be_reported_and_neither_tested_nor_chosen_by() -> None:
+    content = {"axes": METHOD, "report": ["iou", "fact_imputer_drift"]}
+    assert parse_grid(content).report == ("iou", "fact_imputer_drift")
+    assert parse_grid(content).tests == ("iou",)
+    for more in ({"tests": ["fact_alpha"]}, {"choose": CHOOSE | {"by": "fact_alpha"}}):
+        with pytest.raises(ConfigError, match="there is no measure 'fact_alpha'"):
+            parse_grid(content | more)
+    with pytest.raises(ConfigError, match=r"results\.csv has a column of that name"):
+        parse_grid({"axes": METHOD | {"fact_alpha": [{"label": "a"}]}})
+
+
 METHOD = {"method": ["baseline", "res-g"]}
 CHOOSE = {"options": {"lr": [1, 2]}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import platform
@@ -31,12 +32,15 @@ from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError
 from lookright.evidence.plan import PlannedRun
-from lookright.evidence.reading import MEASURES
+from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.shared import Shared
 from lookright.metrics import localization
 from lookright.models import apply_scope
 
 log = logging.getLogger("lookright")
+
+_EVERY_LOG = ("epoch", "lr", "loss", "prediction_loss", "explanation_loss", "seconds")
+"""columns of log.csv whatever the losses are, beside figures of the training and the validation images"""
 
 
 def run_cells(runs: Sequence[PlannedRun], out: Path, shared: Shared) -> list[dict[str, str]]:
@@ -109,7 +113,8 @@ def _ended(config: TrainConfig) -> bool:
 
 def _told(run: PlannedRun, config: TrainConfig, out: Path, shared: Shared) -> dict[str, str]:
     started = time.perf_counter()
-    facts = RunFolder(str(config.out)).facts()
+    folder = RunFolder(str(config.out))
+    facts = folder.facts()
     row = {
         "status": "finished",
         "device": facts["device"],
@@ -123,8 +128,20 @@ def _told(run: PlannedRun, config: TrainConfig, out: Path, shared: Shared) -> di
         row |= {f"{before}{name}": format(value, ".6g") for name, value in judged.measures.items()}
         if split == "test":
             row["test_images"] = judged.images
+    row |= _facts(folder.log_file)
     row["evaluate_seconds"] = f"{time.perf_counter() - started:.3f}"
     return {name: str(value) for name, value in row.items()}
+
+
+def _facts(log_file: Path) -> dict[str, str]:
+    """What the losses told of the last epoch beside their values."""
+    with log_file.open(encoding="utf-8", newline="") as file:
+        *_, last = csv.DictReader(file)
+    return {
+        f"{FACT}{name}": format(float(value), ".6g")
+        for name, value in last.items()
+        if value and name not in _EVERY_LOG and not name.startswith(("train_", "val_"))
+    }
 
 
 class Judged(NamedTuple):

@@ -13,6 +13,7 @@ from lookright.engine.faithfulness import FaithfulnessOptions
 from lookright.errors import ConfigError
 from lookright.evidence.made import check_recipe
 from lookright.evidence.reading import (
+    FACT,
     LOWER_IS_BETTER,
     MEASURES,
     OPTIONS,
@@ -148,7 +149,8 @@ def parse_grid(content: object, name: str = "grid") -> Grid:
     for key in ("baseline", "reference"):
         if given.get(key) is not None and str(given[key]) not in labels:
             raise ConfigError(f"{key}: {no_such('entry of ' + compare, str(given[key]), labels)}")
-    report = measures_of("report", given.get("report", ["accuracy", "iou", "precision", "recall", "f1"]))
+    report = given.get("report", ["accuracy", "iou", "precision", "recall", "f1"])
+    report = measures_of("report", report, facts=True)
     splits = tuple(dict.fromkeys(("test", *texts_of("splits", given.get("splits", ["val"])))))
     grid = Grid(
         name=str(given.get("name", name)),
@@ -198,7 +200,7 @@ def _margin(value: object) -> float | None:
 def _entries(axis: str, values: object) -> tuple[Entry, ...]:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"axes: {axis}: got {values!r}, need a list of values")
-    if axis in (*FIXED, *MEASURES):
+    if axis in (*FIXED, *MEASURES) or axis.startswith(FACT):
         raise ConfigError(f"axes: {axis}: results.csv has a column of that name; choose another")
     if axis not in OPTIONS and not all(isinstance(value, dict) for value in values):
         raise ConfigError(f"axes: {no_such('option', axis, OPTIONS)}")

@@ -35,6 +35,9 @@ LOWER_IS_BETTER = (
     *("mae", "rmse", "evidence_outside", "positive_outside", "negative_outside"),
     *FAITHFULNESS_LESS_IS_BETTER,
 )
+FACT = "fact_"
+"""begins the name of what a loss tells of the last epoch beside its value: no measure, as nobody says whether
+more of it is better"""
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
@@ -97,10 +100,15 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {what} '{name}'; {hint}"
 
 
-def measures_of(where: str, content: object) -> tuple[str, ...]:
-    """Check that something is a list of measures of an evaluation."""
+def measures_of(where: str, content: object, *, facts: bool = False) -> tuple[str, ...]:
+    """Check that something is a list of measures of an evaluation, or of facts too: any loss may tell some.
+
+    Example:
+        >>> measures_of("report", ["iou", "fact_imputer_drift"], facts=True)
+        ('iou', 'fact_imputer_drift')
+    """
     names = texts_of(where, content)
-    refuse_unknown(where, "measure", names, MEASURES)
+    refuse_unknown(where, "measure", [n for n in names if not (facts and n.startswith(FACT))], MEASURES)
     return names
 
 
