@@ -13,7 +13,10 @@ _REPORT = "report"
 
 def bench_arguments(parser: Parser) -> None:
     """Add the arguments of the command."""
-    parser.usage = "lookright bench GRID.yaml [--out FOLDER] [options]\n       lookright bench report FOLDER"
+    parser.usage = (
+        "lookright bench GRID.yaml [--out FOLDER] [options]\n"
+        "       lookright bench report FOLDER [--page FILE]"
+    )
     parser.add_argument(
         "grid",
         type=str,
@@ -29,6 +32,12 @@ def bench_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--limit", type=int | None, default=None, help="stop after so many runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long")
+    parser.add_argument(
+        "--page",
+        type=Path | None,
+        default=None,
+        help="report: also write the page to this Markdown file, its pictures beside it as NAME-*.png",
+    )
 
 
 def bench(options: Namespace) -> None:
@@ -37,8 +46,10 @@ def bench(options: Namespace) -> None:
     if first == _REPORT:
         if len(rest) != 1:
             fail("bench report: give one folder, that of the experiment")
-        _report(Path(rest[0]))
+        _report(Path(rest[0]), options.page)
         return
+    if options.page is not None:
+        fail("--page: a page is written by lookright bench report FOLDER --page FILE, once a grid has run")
     if rest:
         fail(f"bench: got {len(rest) + 1} grids, give one; further ones run after it")
     _run(Path(first), options)
@@ -65,7 +76,7 @@ def _run(path: Path, options: Namespace) -> None:
     say(f"{out}: results.csv. Next: lookright bench report {out}")
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path, page: Path | None) -> None:
     from lookright.evidence.report import write_report
 
-    say(f"written to {write_report(folder)}")
+    say(f"written to {write_report(folder, page)}")

@@ -85,6 +85,18 @@ def means_table(results: Results, group: Group, comparisons: Sequence[Comparison
     return markdown_table(rows)
 
 
+def about_images(results: Results, group: Group) -> str:
+    """How many images trained and tested."""
+    rows = [row for entry in results.entries(group) for row in results.finished(group, entry)]
+    told = []
+    for column in ("train_images", "test_images"):
+        counts = sorted({int(n) for row in rows if math.isfinite(n := number(row, column))})
+        if counts:
+            ends = dict.fromkeys(str(counts[i]) for i in (0, -1))
+            told.append(f"{' to '.join(ends)} images to {column.partition('_')[0]}")
+    return f"{', '.join(told)}." if told else ""
+
+
 def tests_table(comparisons: Sequence[Comparison]) -> list[str]:
     """The paired tests of a group."""
     rows = [["Entry", "Against", "Measure", "Difference", "95 % over seeds", "95 % over images", "p", "Holm"]]
@@ -102,13 +114,13 @@ def tests_table(comparisons: Sequence[Comparison]) -> list[str]:
                 corrected,
             ]
         )
-    return markdown_table(rows)
+    return markdown_table(rows, texts=3)
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table; the first row is its head, and the first column is text."""
+def markdown_table(rows: Sequence[Sequence[str]], texts: int = 1) -> list[str]:
+    """Lines of a table; the first row is its head, the first columns are texts, the others numbers."""
     head, *body = rows
-    rule = "|---|" + "---:|" * (len(head) - 1)
+    rule = "|" + "---|" * texts + "---:|" * (len(head) - texts)
     return ["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in body)]
 
 

@@ -1,0 +1,155 @@
+"""How an experiment was made: the commands, its data, its choices, what failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lookright.evidence.grid import Grid
+from lookright.evidence.outlook import default_out, told
+from lookright.evidence.plan import PATHS
+from lookright.evidence.report_tables import escaped, markdown_table
+from lookright.evidence.results import Results
+from lookright.evidence.table import Row, number
+
+_FAILURES = 5
+"""that are told one by one"""
+
+
+def incomplete(results: Results) -> list[str]:
+    """Say what failed or is missing; nothing where all runs have finished."""
+    lines = []
+    failed = results.failed()
+    for row in failed[:_FAILURES]:
+        lines.append(f"- failed: {escaped(row['run'])}: {escaped(row['error'])}")
+    if len(failed) > _FAILURES:
+        lines.append(f"- and {len(failed) - _FAILURES} more that failed, see results.csv")
+    if results.missing_choosing:
+        lines.append(f"- missing: {results.missing_choosing} of the runs that choose hyperparameters")
+    for group, entry, seeds in results.missing():
+        lines.append(f"- missing: {escaped(entry)}, {group.title}: seed {', '.join(map(str, seeds))}")
+    if not lines:
+        return []
+    return ["**Not all runs have finished; what is told rests on those that have.**", "", *lines]
+
+
+def making(results: Results, page: Path | None) -> list[str]:
+    """Say how it was made, as a list.
+
+    Args:
+        results: the experiment
+        page: file that the page is copied to
+    """
+    grid = results.grid
+    rows = [*results.choosing, *results.final]
+    done = [row for row in rows if row["status"] == "finished"]
+    seconds = sum(s for row in rows if (s := number(row, "seconds")) == s)
+    copied = "" if page is None else f" --page {_here(page)}"
+    out = default_out(grid)
+    varied = {name for entries in grid.axes.values() for entry in entries for name in entry.options}
+    if grid.choose is not None:
+        varied |= {name for options in grid.choose.candidates for name in options}
+    told_elsewhere = {*PATHS, *varied}
+    plain = [f"`{name}` {_value(value)}" for name, value in grid.base.items() if name not in told_elsewhere]
+    return [
+        "```sh",
+        f"lookright bench {_grid_file(results)}",
+        f"lookright bench report {out}{copied}",
+        "```",
+        "",
+        f"- Data: {', '.join(data_sets(results)) or 'not said'}.",
+        f"- All runs: {', '.join(plain) or 'defaults'}. Seeds {', '.join(map(str, grid.seeds))}.",
+        f"- {_choosing(grid)}",
+        f"- {len(done)} runs finished, {len(results.choosing)} of all {len(rows)} to choose hyperparameters; "
+        f"{told(seconds)} of computing, summed over the runs.",
+        f"- {_machine(done)}",
+        *_left_out(results),
+    ]
+
+
+def chosen_table(results: Results) -> list[str]:
+    """What was chosen, per group and entry; nothing where nothing was."""
+    if results.grid.choose is None:
+        return []
+    table = [[*results.grid.axes, "chosen"]]
+    seen = set()
+    for row in results.final:
+        cell = tuple(row[axis] for axis in results.grid.axes)
+        if cell not in seen:
+            seen.add(cell)
+            chosen = json.loads(row.get("chosen") or "{}")
+            table.append(
+                [*map(escaped, cell), ", ".join(f"{name} {_value(v)}" for name, v in chosen.items())]
+            )
+    head = "<details><summary>Hyperparameters that were chosen</summary>"
+    return [head, "", *markdown_table(table, texts=len(table[0])), "", "</details>"] if len(table) > 1 else []
+
+
+def data_sets(results: Results) -> list[str]:
+    """Names of the data sets, without where they lie."""
+    given = [json.loads(row.get("options") or "{}").get("data") for row in results.final]
+    names = dict.fromkeys(Path(str(name)).name for name in given if name is not None)
+    made = results.grid.prepare
+    return [f"{name} (made: {made[name]['set']})" if name in made else name for name in names]
+
+
+def _choosing(grid: Grid) -> str:
+    choose = grid.choose
+    if choose is None:
+        return (
+            "Hyperparameters: nothing was chosen; every run has the options of the grid, whatever they suit."
+        )
+    seeds = "seed" + "s" * (len(choose.seeds) > 1) + " " + ", ".join(map(str, choose.seeds))
+    apart = "" if set(choose.seeds) & set(grid.seeds) else ", which the runs below do not have"
+    own = f" {', '.join(map(escaped, choose.own))}: as many candidates of their own." if choose.own else ""
+    names = dict.fromkeys(f"`{name}`" for options in choose.candidates for name in options)
+    return (
+        f"Hyperparameters ({', '.join(names)}) were chosen on validation images only, with the same budget "
+        f"for every entry: in each group {len(choose.candidates)} candidates, trained with {seeds}{apart}; "
+        f"the largest mean of {' and '.join(choose.by)} was taken.{own}"
+    )
+
+
+def _machine(rows: Sequence[Row]) -> str:
+    dates = sorted(date[:10] for row in rows if (date := row.get("date")))
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "date not kept"
+    on = [", ".join(_values(rows, name)) for name in ("processor", "device")]
+    threads = " or ".join(_values(rows, "threads"))
+    versions = [f"{name} {' or '.join(_values(rows, name.lower()))}" for name in ("torch", "Python")]
+    return (
+        f"{' on '.join(dict.fromkeys(text for text in on if text))}, {threads} threads each; "
+        f"lookright {' or '.join(_values(rows, 'lookright'))}, {', '.join(versions)}; {when}."
+    )
+
+
+def _values(rows: Sequence[Row], column: str) -> list[str]:
+    return list(dict.fromkeys(value for row in rows if (value := row.get(column))))
+
+
+def _left_out(results: Results) -> list[str]:
+    if not results.left_out:
+        return []
+    return [f"- {results.left_out} rows of results.csv are of an earlier version of the grid, and left out."]
+
+
+def _grid_file(results: Results) -> str:
+    """The grid as it is called where the command is typed, if it lies there unchanged."""
+    file = Path("grids") / f"{results.grid.name}.yaml"
+    same = file.is_file() and file.read_bytes() == (results.folder / "grid.yaml").read_bytes()
+    return file.as_posix() if same else f"{results.grid.name}.yaml"
+
+
+def _here(page: Path) -> str:
+    absolute = page.absolute()
+    return (
+        absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else Path(page.name)
+    ).as_posix()
+
+
+def _value(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    return escaped(str(value))
