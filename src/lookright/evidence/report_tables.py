@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lookright.evidence.compare import Comparison, Verdict, mean_of
-from lookright.evidence.reading import LOWER_IS_BETTER
+from lookright.evidence.reading import FACT, LOWER_IS_BETTER
 from lookright.evidence.results import COST, Group, Results
 from lookright.evidence.statistics import Interval
 from lookright.evidence.table import number
@@ -33,7 +33,7 @@ def measure_name(measure: str) -> str:
         >>> measure_name("iou"), measure_name("worst_group_accuracy")
         ('IoU', 'Worst group accuracy')
     """
-    return _NAMES.get(measure) or measure.replace("_", " ").capitalize()
+    return _NAMES.get(measure) or measure.removeprefix(FACT).replace("_", " ").capitalize()
 
 
 def report_measures(results: Results, group: Group) -> list[str]:
@@ -174,7 +174,9 @@ def escaped(text: str) -> str:
 
 
 def _best(column: Sequence[Interval], measure: str) -> str | None:
-    """The best mean as it is shown; None where all show the same."""
+    """The best mean as it is shown; None where all show the same, or nobody says what is better."""
+    if measure.startswith(FACT):
+        return None
     means = [interval.mean for interval in column if interval.n]
     if len({figure(mean, measure) for mean in means}) < 2:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from lookright.errors import DataError
 from lookright.evidence.grid import Entry, Grid, read_grid
 from lookright.evidence.plan import PlannedRun, choose_runs, final_runs
-from lookright.evidence.reading import MEASURES
+from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.table import Row, Table, number
 
 COST = "train_seconds"
@@ -122,10 +122,11 @@ class Results:
         return next(alike, None)
 
     def measures(self, group: Group | None = None) -> tuple[str, ...]:
-        """Measures that some finished run has, in the order of `MEASURES`."""
+        """Measures that some finished run has, in the order of `MEASURES`; then facts of the report."""
         rows = self.final if group is None else list(self._of(group))
         done = [row for row in rows if row["status"] == "finished"]
-        return tuple(m for m in MEASURES if any(math.isfinite(number(row, m)) for row in done))
+        facts = [name for name in self.grid.report if name.startswith(FACT)]
+        return tuple(m for m in (*MEASURES, *facts) if any(math.isfinite(number(row, m)) for row in done))
 
     def _of(self, group: Group) -> Iterator[Row]:
         for entry in self.entries(group):
