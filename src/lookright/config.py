@@ -225,17 +225,46 @@ class WaterbirdsConfig(PrepareConfig):
 
 @dataclass(frozen=True)
 class GenderConfig(PrepareConfig):
-    """Photos of COCO whose captions name only a man or only a woman (`source`: COCO's json files)."""
+    """Photos of COCO whose captions name only a man or only a woman."""
 
+    source: Path | None = option(
+        None, "folder with COCO's captions_*.json and instances_*.json, as they are or in annotations/"
+    )
     images: Path | None = option(None, "folder with COCO's photos, as they are or in train2014/ and the like")
     year: Year = option("2014", "which edition of COCO")
     captions: int = option(1, "how many of a photo's captions have to name the man or the woman, at least")
-    people: int = option(2, "people in a photo, at most")
-    area: float = option(0.02, "share of the photo that the people cover, at least")
+    people: int = option(1, "people who are segmented in a photo, at most")
+    area: float = option(0.02, "share of the photo that they cover, at least")
     per_class: int | None = option(
-        None, "photos of each class, chosen by --seed (default: as many as the rarer class has)"
+        None, "photos of each class over all splits, chosen by --seed (default: as many as there are)"
     )
     download: bool = option(False, "fetch the json files into the folder of --from, if they are not there")
+
+
+@dataclass(frozen=True)
+class SceneConfig(PrepareConfig):
+    """Nature and urban scenes of Places365 with the annotations of RES."""
+
+    source: Path | None = option(
+        None, "RES's folder: attention_label/*.csv and, unless --images names others, its photos"
+    )
+    images: Path | None = option(
+        None, "folder with photos of Places365: data_256/m/mountain/ and the like, or val_256/ and its lists"
+    )
+    nature: list[str] = option(
+        ["mountain", "pond", "waterfall", "field/wild", "forest/broadleaf", "rainforest"],
+        "with --images: categories of Places365 that are nature (default: the six that RES's data is of)",
+    )
+    urban: list[str] = option(
+        ["house", "bridge", "campus", "tower", "street", "driveway"],
+        "with --images: categories of Places365 that are urban (default: the six that RES's data is of)",
+    )
+    per_class: int | None = option(
+        None, "with --images: photos of each class, annotated ones first, then by --seed (default: all)"
+    )
+    download: bool = option(
+        False, "fetch the validation photos of Places365 into the folder of --images, if they are not there"
+    )
 
 
 def option_name(name: str) -> str:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from lookright.cli.parser import Parser, add_config, add_options, read_config, say
-from lookright.config import DataConfig, DecoyConfig, PrepareConfig, ShiftedConfig, WaterbirdsConfig
+from lookright.config import (
+    DataConfig,
+    DecoyConfig,
+    GenderConfig,
+    PrepareConfig,
+    SceneConfig,
+    ShiftedConfig,
+    WaterbirdsConfig,
+)
 
 if TYPE_CHECKING:
     from lookright.data.prepare import Prepared
@@ -64,6 +72,18 @@ def _decoy(config: DecoyConfig) -> Prepared:
     return prepare_decoy(config)
 
 
+def _gender(config: GenderConfig) -> Prepared:
+    from lookright.data.prepare import prepare_gender
+
+    return prepare_gender(config)
+
+
+def _scene(config: SceneConfig) -> Prepared:
+    from lookright.data.prepare import prepare_scene
+
+    return prepare_scene(config)
+
+
 def _shifted(config: ShiftedConfig) -> Prepared:
     from lookright.data.prepare import prepare_shifted
 
@@ -83,6 +103,20 @@ DATA_SETS: dict[str, tuple[str, type[PrepareConfig], str, tuple[str, ...], Calla
         "--from SET",
         (),
         _decoy,
+    ),
+    "gender": (
+        "take photos of COCO whose captions name a man or a woman, with the people's segmentation",
+        GenderConfig,
+        "--from FOLDER --images FOLDER",
+        _HOW_MARKED,
+        _gender,
+    ),
+    "scene": (
+        "take nature and urban scenes of Places365, with RES's annotations",
+        SceneConfig,
+        "--from FOLDER [--images FOLDER]",
+        _HOW_MARKED,
+        _scene,
     ),
     "shifted": (
         "paste marked objects on backgrounds that tell the class in training alone (Waterbirds)",

@@ -8,7 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from lookright.config import DecoyConfig, PrepareConfig, ShiftedConfig, WaterbirdsConfig, option_name
+from lookright.config import (
+    DecoyConfig,
+    GenderConfig,
+    PrepareConfig,
+    SceneConfig,
+    ShiftedConfig,
+    WaterbirdsConfig,
+    option_name,
+)
 from lookright.data import Decoy, prepare, write_decoy_digits
 from lookright.errors import ConfigError
 from lookright.evidence.reading import Options, expand, mapping_of, no_such, refuse_unknown
@@ -22,6 +30,8 @@ class _Recipe(NamedTuple):
 
 _RECIPES: Mapping[str, _Recipe] = {
     "decoy": _Recipe(DecoyConfig, prepare.prepare_decoy),
+    "gender": _Recipe(GenderConfig, prepare.prepare_gender),
+    "scene": _Recipe(SceneConfig, prepare.prepare_scene),
     "shifted": _Recipe(ShiftedConfig, prepare.prepare_shifted),
     "waterbirds": _Recipe(WaterbirdsConfig, prepare.prepare_waterbirds),
 }

@@ -72,7 +72,7 @@ def _read_file(file: Path, photos: Photos, categories: Categories) -> tuple[dict
         if not sign:
             continue
         try:
-            shapes = _shapes(annotation, height=image[1], width=image[2])
+            shapes = shapes_of(annotation, height=image[1], width=image[2])
         except (DataError, TypeError, ValueError, KeyError, OverflowError) as error:
             problems.append(Problem(file, f"{where}: {error}", "it is left out: draw it again or delete it"))
             continue
@@ -116,7 +116,12 @@ def _find_images(
     return images, problems
 
 
-def _shapes(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:
+def shapes_of(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:
+    """The shapes of one annotation: its segmentation; without one, its keypoints or its box.
+
+    Raises:
+        DataError, TypeError, ValueError, KeyError, OverflowError: it is damaged.
+    """
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         if list(segmentation["size"]) != [height, width]:
