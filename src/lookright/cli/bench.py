@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from jsonargparse import Namespace
 
@@ -28,7 +29,19 @@ def bench_arguments(parser: Parser) -> None:
         "--out", type=Path | None, default=None, help="folder for results (default: evidence/NAME)"
     )
     parser.add_argument(
-        "--processes", type=int | None, default=None, help="runs at the same time (default: one per core)"
+        "--processes",
+        type=int | None,
+        default=None,
+        help="runs at the same time (default: one per core, 16 on a cluster)",
+    )
+    parser.add_argument(
+        "--cluster",
+        type=Literal["slurm", "local"] | None,
+        default=None,
+        help="submit runs as jobs: slurm, or local to try it out; needs the extra cluster",
+    )
+    parser.add_argument(
+        "--cluster-options", type=Path | None, default=None, help="a YAML file: what each job gets"
     )
     parser.add_argument("--limit", type=int | None, default=None, help="stop after so many runs")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and how long")
@@ -56,20 +69,28 @@ def bench(options: Namespace) -> None:
 
 
 def _run(path: Path, options: Namespace) -> None:
+    from lookright.evidence.cluster import AT_ONCE, read_cluster
     from lookright.evidence.grid import read_grid
     from lookright.evidence.outlook import default_out, describe_plan
     from lookright.evidence.plan import check_plan
-    from lookright.evidence.run import cores, run_grid
+    from lookright.evidence.run import run_grid
     from lookright.evidence.table import Table
+    from lookright.evidence.workers import cores
 
-    processes = cores() if options.processes is None else options.processes
+    cluster = None
+    if options.cluster is not None:
+        cluster = read_cluster(options.cluster, options.cluster_options)
+    elif options.cluster_options is not None:
+        fail("--cluster-options: say where jobs go too, --cluster slurm")
+    usual = AT_ONCE if options.cluster == "slurm" else cores()
+    processes = usual if options.processes is None else options.processes
     if options.dry_run:
         grid = read_grid(path)
         out = default_out(grid) if options.out is None else options.out
         check_plan(grid, out)
         say("\n".join(describe_plan(grid, out, Table(out / "results.csv"), processes)))
         return
-    out = run_grid(path, options.out, processes=processes, limit=options.limit)
+    out = run_grid(path, options.out, processes=processes, limit=options.limit, cluster=cluster)
     failed = [row for row in Table(out / "results.csv").rows.values() if row["status"] == "failed"]
     if failed:
         say(f"{len(failed)} runs failed, the first: {failed[0]['run']}: {failed[0]['error']}")

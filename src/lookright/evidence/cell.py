@@ -240,6 +240,11 @@ def _about(run: PlannedRun) -> dict[str, str]:
     }
 
 
+def lost_row(run: PlannedRun, why: str) -> dict[str, str]:
+    """Give the row of a run that whoever did it did not live to tell about."""
+    return _about(run) | {"status": "failed", "error": why}
+
+
 def _as_json(options: Mapping[str, Any]) -> str:
     return json.dumps(dict(options), default=str)
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 
-import yaml
-
 from lookright.engine.faithfulness import FaithfulnessOptions
 from lookright.errors import ConfigError
 from lookright.evidence.made import check_recipe
@@ -23,6 +21,7 @@ from lookright.evidence.reading import (
     measures_of,
     no_such,
     options_of,
+    read_yaml,
     refuse_unknown,
     seeds_of,
     text_of,
@@ -108,11 +107,7 @@ def read_grid(path: Path) -> Grid:
     Raises:
         ConfigError: the file cannot be read, a name in it is unknown, or something does not go together.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: cannot be read ({reason}); give a YAML file") from error
+    content = read_yaml(path)
     try:
         return parse_grid(content, name=path.stem)
     except ConfigError as error:

@@ -10,6 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import yaml
+
 from lookright.config import TrainConfig, option_name
 from lookright.errors import ConfigError
 from lookright.metrics import FAITHFULNESS, FAITHFULNESS_LESS_IS_BETTER, FIGURES, OUTSIDE
@@ -55,6 +57,19 @@ def label_of(axis: str, value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return Path(str(value)).name if axis == "data" else str(value)
+
+
+def read_yaml(path: Path) -> object:
+    """Read what a YAML file says.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: cannot be read ({reason}); give a YAML file") from error
 
 
 def options_of(where: str, content: object) -> dict[str, Any]:

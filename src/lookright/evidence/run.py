@@ -1,34 +1,30 @@
-"""Running a grid: in local processes, to be stopped and started again at any time."""
+"""Running a grid, to be stopped and started again at any time."""
 
 from __future__ import annotations
 
 import csv
 import json
 import logging
-import multiprocessing
-import os
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 
 from lookright.engine.many.choose import choose
 from lookright.errors import ConfigError, DataError
-from lookright.evidence.cell import run_cells
-from lookright.evidence.fill import features_key, fill_features
+from lookright.evidence.cell import lost_row
+from lookright.evidence.cluster import Cluster, LostJobError
+from lookright.evidence.fill import features_key
 from lookright.evidence.grid import Grid, read_grid
 from lookright.evidence.made import make_sets
 from lookright.evidence.outlook import Outlook, default_out, told
 from lookright.evidence.plan import PlannedRun, candidates, check_plan, choice, choose_runs, final_runs
-from lookright.evidence.shared import Shared
-from lookright.evidence.table import Table
+from lookright.evidence.table import Row, Table, number
+from lookright.evidence.workers import Job, work, workers
 from lookright.files import replacing
 
 log = logging.getLogger("lookright")
@@ -37,18 +33,14 @@ TOGETHER = 32
 """How many heads learn together at most: what is lost if the process is killed."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a process does at a time."""
-
-    runs: tuple[PlannedRun, ...]
-    needs: str | None
-    """features that are computed before it"""
-    fills: bool = False
-    """whether it computes these, for its runs"""
-
-
-def run_grid(path: Path, out: Path | None = None, *, processes: int = 1, limit: int | None = None) -> Path:
+def run_grid(
+    path: Path,
+    out: Path | None = None,
+    *,
+    processes: int = 1,
+    limit: int | None = None,
+    cluster: Cluster | None = None,
+) -> Path:
     """Do all runs of a grid that are not done yet.
 
     First the data sets that the grid makes, then the runs that choose hyperparameters, then the others. Each
@@ -57,15 +49,16 @@ def run_grid(path: Path, out: Path | None = None, *, processes: int = 1, limit: 
     Args:
         path: the grid, a YAML file
         out: folder of the experiment; by default evidence/NAME
-        processes: runs at the same time; they share the cores
+        processes: jobs at the same time; local ones share the cores
         limit: stop after so many runs
+        cluster: where jobs go; None: they stay on this machine
 
     Returns:
         the folder
 
     Raises:
         ConfigError, DataError: what is wrong with the grid or its data; another process works on `out`; a
-            process was killed.
+            process was killed; the cluster cannot be used.
     """
     grid = read_grid(path)
     out = default_out(grid) if out is None else out
@@ -73,11 +66,11 @@ def run_grid(path: Path, out: Path | None = None, *, processes: int = 1, limit: 
         raise ConfigError(f"processes, limit: got {processes} and {limit}, need 1 or more")
     check_plan(grid, out)
     table = Table(out / "results.csv")
-    with _alone(out), _workers(out, processes) as workers:
+    with _alone(out), workers(out, processes, cluster) as executor:
         with replacing(out / "grid.yaml") as temporary:
             shutil.copyfile(path, temporary)
         make_sets(grid.prepare, out / "data")
-        runner = _Runner(grid, out, table, workers, processes)
+        runner = _Runner(grid, out, table, executor, processes)
         left = runner.do(choose_runs(grid), limit)
         _write_choices(grid, table, out / "chosen.csv")
         if left != 0:
@@ -89,9 +82,9 @@ def run_grid(path: Path, out: Path | None = None, *, processes: int = 1, limit: 
 
 
 class _Runner:
-    def __init__(self, grid: Grid, out: Path, table: Table, workers: Executor, processes: int) -> None:
+    def __init__(self, grid: Grid, out: Path, table: Table, executor: Executor, processes: int) -> None:
         self.grid, self.out, self.table = grid, out, table
-        self.workers, self.processes = workers, processes
+        self.executor, self.processes = executor, processes
         self.outlook = Outlook(grid, table)
 
     def do(self, runs: Sequence[PlannedRun], limit: int | None) -> int | None:
@@ -109,12 +102,12 @@ class _Runner:
                     if len(running) == self.processes:
                         break
                     waiting.remove(job)
-                    running[self.workers.submit(_work, job, self.out)] = job
+                    running[self.executor.submit(work, job, self.out)] = job
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     job = running.pop(future)
                     if job.fills:
                         filling.discard(job.needs)
-                    for row, run in zip(future.result(), () if job.fills else job.runs, strict=True):
+                    for row, run in zip(_rows(job, future), () if job.fills else job.runs, strict=True):
                         self.table.add(row)
                         del left[run.fingerprint]
                         self._say(run, row, len(chosen) - len(left), len(chosen), list(left.values()))
@@ -125,11 +118,11 @@ class _Runner:
             ) from error
         return None if limit is None else limit - len(chosen)
 
-    def _say(
-        self, run: PlannedRun, row: dict[str, str], done: int, of: int, left: Sequence[PlannedRun]
-    ) -> None:
-        seconds = float(row["seconds"])
-        self.outlook.learn(run, seconds)
+    def _say(self, run: PlannedRun, row: Row, done: int, of: int, left: Sequence[PlannedRun]) -> None:
+        seconds = number(row, "seconds")
+        lost = seconds != seconds
+        if not lost:
+            self.outlook.learn(run, seconds)
         if row["status"] == "failed":
             what = f"failed: {row['error']}"
         else:
@@ -139,7 +132,18 @@ class _Runner:
             what = ", ".join(shown)
         rest = self.outlook.seconds(left, self.processes)
         ahead = f"; about {told(rest)} left" if left and rest is not None else ""
-        log.info("[%d/%d] %s: %s (%s%s)", done, of, run.label, what, told(seconds), ahead)
+        took = "no time known" if lost else told(seconds)
+        log.info("[%d/%d] %s: %s (%s%s)", done, of, run.label, what, took, ahead)
+
+
+def _rows(job: Job, future: Future[list[dict[str, str]]]) -> list[dict[str, str]]:
+    try:
+        return future.result()
+    except LostJobError as error:
+        if not job.fills:
+            return [lost_row(run, str(error)) for run in job.runs]
+        log.warning("features are not computed before the runs: %s", error)
+        return []
 
 
 def plan_jobs(runs: Sequence[PlannedRun], out: Path, processes: int = 1) -> list[Job]:
@@ -166,104 +170,6 @@ def plan_jobs(runs: Sequence[PlannedRun], out: Path, processes: int = 1) -> list
             work.append((part[0], Job(tuple(runs[i] for i in part), keys[part[0]])))
     work += [(i, Job((runs[i],), keys[i])) for i in choice.alone]
     return jobs + [job for _, job in sorted(work, key=lambda pair: pair[0])]
-
-
-_shared: Shared | None = None
-"""of this process"""
-
-
-def _work(job: Job, out: Path) -> list[dict[str, str]]:
-    """Do a job, in whatever process."""
-    global _shared
-    if _shared is None:
-        _shared = Shared()
-    with _quiet(out):
-        if not job.fills:
-            return run_cells(job.runs, out, _shared)
-        fill_features([run.config(out) for run in job.runs], _shared)
-        return []
-
-
-@contextmanager
-def _quiet(out: Path) -> Iterator[None]:
-    """What a run says goes to a file; the grid tells how it ended."""
-    file = out / "logs" / f"{os.getpid()}.txt"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    level = log.level
-    with file.open("a", encoding="utf-8") as text, redirect_stderr(text):
-        handler = logging.StreamHandler(text)
-        propagate = log.propagate
-        log.addHandler(handler)
-        log.propagate = False
-        log.setLevel(logging.INFO)
-        try:
-            yield
-        finally:
-            log.removeHandler(handler)
-            log.propagate = propagate
-            log.setLevel(level)
-
-
-class _Here(Executor):
-    """Does everything at once, in this process."""
-
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """Do it."""
-        future: Future[object] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-def _begin(threads: int) -> None:
-    """Begin a worker process, which ends with the one that started it, however that ends."""
-    torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _workers(out: Path, processes: int) -> Iterator[Executor]:
-    global _shared
-    if processes == 1:
-        try:
-            yield _Here()
-        finally:
-            _shared = None
-        return
-    threads = max(1, cores() // processes)
-    # A fresh process: what was forked off one that used threads may hang.
-    context = multiprocessing.get_context("spawn")
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # it is read when libraries are loaded
-    try:
-        others = set(multiprocessing.active_children())
-        pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(threads,))
-        try:
-            yield pool
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()  # what it is doing is begun anew the next time
-            pool.shutdown(cancel_futures=True)
-            raise
-        pool.shutdown()
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextmanager
