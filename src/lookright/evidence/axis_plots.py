@@ -62,7 +62,8 @@ def budget_curves(results: Results) -> Plot | None:
                 _curves(axes, results, one, measure, looks)
         for axes, one in zip(grid[0], series, strict=True):
             axes.set_title(one.title if len(series) > 1 else "")
-        handles = [handle(entry, look, "-") for entry, look in looks.items()]
+        plain = results.grid.baseline
+        handles = [handle(entry, look, "--" if entry == plain else "-") for entry, look in looks.items()]
         figure.legend(handles=handles, loc="outside right upper", frameon=False, title=results.grid.compare)
     names = " and ".join(measure_name(measure) for measure in measures)
     return Plot(
@@ -179,6 +180,8 @@ def _both(results: Results) -> list[str]:
     return list(dict.fromkeys(measure for measure in found if measure is not None))
 
 
+_NARROW = 4
+"""maps of so few columns stand beside each other"""
 Difference = Callable[[str, str, str], Interval]
 """of an entry, a label of the axis and a measure"""
 
@@ -193,16 +196,18 @@ def _map(
     rows = [i for i in range(len(entries)) if any(cell.n for m in measures for cell in tables[m][i])]
     if not rows or not columns:
         return []
+    beside = len(columns) <= _NARROW
+    parts = (1, len(measures)) if beside else (len(measures), 1)
+    width = 0.6 + 0.08 * max(map(len, entries)) + max(0.55 * len(columns), 1.4) * parts[1]
+    height = 0.8 + (0.5 + 0.29 * len(rows)) * parts[0]
     with style():
-        wide = 1.6 + 0.55 * len(columns) + 0.07 * max(map(len, entries))
-        size = (max(wide, 4.5), (0.9 + 0.29 * len(rows)) * len(measures) + 0.9)
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
-        for axes, measure in zip(grid, measures, strict=True):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        grid = figure.subplots(*parts, squeeze=False, sharex=True, sharey=True)
+        for axes, measure in zip(grid.flat, measures, strict=True):
             _colours(axes, [tables[measure][i] for i in rows], measure)
             axes.set_yticks(range(len(rows)), [entries[i] for i in rows])
             axes.set_title(measure_name(measure), loc="left")
-        grid[-1].set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+            axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
     note = (
         " Purple is better, orange is worse; bold: the 95 % interval over seeds, not corrected, leaves out 0."
     )
@@ -214,11 +219,12 @@ def _colours(axes: Axes, table: Sequence[Sequence[Interval]], measure: str) -> N
     sign = -1 if measure in LOWER_IS_BETTER else 1
     reach = float(np.nanmax(np.abs(means))) if np.isfinite(means).any() else 0.0
     reach = reach or 1.0
-    axes.imshow(sign * means, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
+    image = axes.imshow(sign * means, cmap="PuOr", vmin=-reach, vmax=reach, aspect="auto")
     for y, row in enumerate(table):
         for x, cell in enumerate(row):
             if cell.n:
-                dark = abs(cell.mean) > 0.65 * reach
+                red, green, blue, _ = image.cmap((sign * cell.mean / reach + 1) / 2)
+                dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
                 apart = cell.low > 0 or cell.high < 0
                 axes.text(
                     *(x, y, _short(cell.mean, measure)),

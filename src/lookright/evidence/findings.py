@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lookright.evidence.compare import LEVEL, Comparison, Verdict, out_of_reach, tests_against
-from lookright.evidence.report_tables import escaped, measure_name, p_text, signed
+from lookright.evidence.report_tables import escaped, markdown_table, measure_name, p_text, signed
 from lookright.evidence.results import Results
 from lookright.evidence.statistics import smallest_p
 
-_SHOWN = 3
-"""groups that are listed one by one"""
+_SHOWN = 2
+"""groups that are told one by one"""
 
 
 def findings(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
@@ -45,15 +46,28 @@ def findings(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def _by_measure(results: Results, comparisons: Sequence[Comparison], *, hints: bool) -> list[str]:
-    lines = []
-    for against in tests_against(results):
-        for measure in results.grid.tests:
-            those = [c for c in comparisons if c.against == against and c.measure == measure]
-            if those:
-                lines.append(
-                    f"- **{measure_name(measure)}, against {escaped(against)}:** {_sentence(those, hints)}."
-                )
-    return lines
+    """What the tests say, by measure and what is compared with; of many groups, in how many."""
+    parts = {
+        f"{measure_name(measure)}, against {escaped(against)}": those
+        for against in tests_against(results)
+        for measure in results.grid.tests
+        if (those := [c for c in comparisons if c.against == against and c.measure == measure])
+    }
+    if len(results.groups) <= _SHOWN:
+        return [f"- **{title}:** {_sentence(those, hints)}." for title, those in parts.items()]
+    rows = [["In how many groups?", *parts]]
+    for entry in dict.fromkeys(c.entry for c in comparisons):
+        of_entry = ([c for c in those if c.entry == entry] for those in parts.values())
+        rows.append([escaped(entry), *(_counts(those, hints) for those in of_entry)])
+    return markdown_table(rows)
+
+
+def _counts(comparisons: Sequence[Comparison], hints: bool) -> str:
+    if not comparisons:
+        return "–"
+    verdicts = Counter(_verdict(c, hints) for c in comparisons)
+    told = [f"{verdicts[v]} {v.value}" for v in (Verdict.BETTER, Verdict.WORSE) if verdicts[v]]
+    return f"{', '.join(told) or 'none'} of {len(comparisons)}"
 
 
 def _sentence(comparisons: Sequence[Comparison], hints: bool) -> str:
@@ -63,20 +77,19 @@ def _sentence(comparisons: Sequence[Comparison], hints: bool) -> str:
     parts = []
     for verdict in (Verdict.BETTER, Verdict.WORSE):
         told = [
-            f"{escaped(entry)} ({_where(such, len(all_of), hints)})"
+            f"{escaped(entry)} ({_how_much(such, len(all_of), hints)})"
             for entry, all_of in by_entry.items()
             if (such := [c for c in all_of if _verdict(c, hints) is verdict])
         ]
         if told:
             parts.append(f"{verdict.value}: {', '.join(told)}")
-    rest = [
+    unclear = [
         escaped(entry)
         for entry, all_of in by_entry.items()
         if all(_verdict(c, hints) is Verdict.UNCLEAR for c in all_of)
     ]
-    if rest:
-        what = "no hint" if hints else Verdict.UNCLEAR.value
-        parts.append(f"{what}: {', '.join(rest)}")
+    if unclear:
+        parts.append(f"{'no hint' if hints else Verdict.UNCLEAR.value}: {', '.join(unclear)}")
     return "; ".join(parts)
 
 
@@ -84,18 +97,12 @@ def _verdict(comparison: Comparison, hints: bool) -> Verdict:
     return comparison.hint if hints else comparison.verdict
 
 
-def _where(such: Sequence[Comparison], of: int, hints: bool) -> str:
-    """In which groups, how much, how sure."""
-    if len(such) <= _SHOWN:
-        return "; ".join(
-            f"{c.group.title + ' ' if of > 1 else ''}{signed(c.difference.mean, c.measure)}"
-            + ("" if hints else f", p {p_text(c.corrected)}")
-            for c in such
-        )
-    differences = sorted(c.difference.mean for c in such)
-    ends = " to ".join(signed(differences[i], such[0].measure) for i in (0, -1))
-    p = "" if hints else f", p up to {p_text(max(c.corrected for c in such))}"
-    return f"in {len(such)} of {of} groups, {ends}{p}"
+def _how_much(such: Sequence[Comparison], of: int, hints: bool) -> str:
+    return "; ".join(
+        f"{escaped(c.group.title) + ' ' if of > 1 else ''}{signed(c.difference.mean, c.measure)}"
+        + ("" if hints else f", p {p_text(c.corrected)}")
+        for c in such
+    )
 
 
 def _number(comparisons: int) -> str:

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from lookright.evidence.compare import mean_of
 from lookright.evidence.reading import LOWER_IS_BETTER
-from lookright.evidence.report_tables import measure_name, shown_cells
+from lookright.evidence.report_tables import UNBOUNDED, measure_name, shown_cells
 from lookright.evidence.results import COST, Group, Results
 from lookright.evidence.statistics import Interval
 from lookright.files import replacing
@@ -25,7 +26,7 @@ PANELS = 6
 """more groups than these get no panels"""
 # Okabe and Ito's colours, told apart by most colour-blind readers; without yellow, which is pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 INK, PALE = "#333333", "#dddddd"
 _STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -94,7 +95,9 @@ def pareto(results: Results) -> Plot | None:
     columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
     with style():
-        figure = Figure(figsize=(3.5 * columns + 1.9, 3.1 * lines + 0.2), layout="constrained")
+        figure = Figure(
+            figsize=(3.5 * columns + 1.9, 3.1 * lines + 0.2), layout=ConstrainedLayoutEngine(w_pad=0.1)
+        )
         grid = figure.subplots(lines, columns, squeeze=False)
         looks, costs = entry_looks(results), _costs(results)
         fronts = []
@@ -159,6 +162,10 @@ def _panel(
         axes.invert_yaxis()
     axes.grid(visible=True)
     axes.margins(0.08)
+    if measures[0] not in UNBOUNDED:
+        axes.set_xlim(*_shares(axes.get_xlim()))
+    if measures[1] not in UNBOUNDED:
+        axes.set_ylim(*_shares(axes.get_ylim()))
     return front
 
 
@@ -182,6 +189,11 @@ def axis_title(measure: str) -> str:
     return measure_name(measure) + " (less is better)" * (measure in LOWER_IS_BETTER)
 
 
+def _shares(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis of shares: an interval of two seeds may leave [0, 1], and hide where means differ."""
+    return max(limits[0], -0.02), min(limits[1], 1.02)
+
+
 def _half(interval: Interval) -> float | None:
     return interval.half if interval.n > 1 else None
 
@@ -196,9 +208,9 @@ def _costs(results: Results) -> dict[str, float]:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
 
 
-def handle(label: str, look: dict[str, Any], line: Literal["-", "none"] = "none") -> Line2D:
+def handle(label: str, look: dict[str, Any], line: Literal["-", "--", "none"] = "none") -> Line2D:
     """What a legend shows of an entry."""
     return Line2D([], [], label=label, linestyle=line, markersize=7, markeredgecolor="white", **look)

@@ -21,7 +21,7 @@ _NAMES = {
     "r2": "R²",
     "mean_average_precision": "mAP",
 }
-_UNBOUNDED = ("mae", "rmse")
+UNBOUNDED = ("mae", "rmse")
 """in the unit of what is predicted; the others are shares or close to them"""
 _MARKS = {Verdict.BETTER: " ▲", Verdict.WORSE: " ▼", Verdict.UNCLEAR: ""}
 
@@ -141,12 +141,12 @@ def mean_text(interval: Interval, measure: str) -> str:
 
 def figure(value: float, measure: str) -> str:
     """A value of a measure, to be shown."""
-    return f"{value:.4g}" if measure in _UNBOUNDED else f"{value:.3f}"
+    return f"{value:.4g}" if measure in UNBOUNDED else f"{value:.3f}"
 
 
 def signed(value: float, measure: str) -> str:
     """A difference, with its sign."""
-    return f"{value:+.4g}" if measure in _UNBOUNDED else f"{value:+.3f}"
+    return f"{value:+.4g}" if measure in UNBOUNDED else f"{value:+.3f}"
 
 
 def limits(interval: Interval, measure: str) -> str:

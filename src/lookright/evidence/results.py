@@ -186,7 +186,10 @@ def read_results(folder: Path) -> Results:
     if not any(row["status"] == "finished" for row in results.final):
         failed = results.failed()
         why = f"{len(failed)} failed, the first: {failed[0]['run']}: {failed[0]['error']}" if failed else ""
-        why = why or (f"{results.left_out} rows are of another version of the grid" if table.rows else "")
+        if not why and results.left_out:
+            why = f"{results.left_out} rows are of another version of the grid"
+        if not why and results.choosing:
+            why = "it has none but runs that choose hyperparameters"
         raise DataError(
             f"{file}: no run of {folder / 'grid.yaml'} has finished ({why or 'it has no rows'}); "
             "go on with lookright bench"
