@@ -43,6 +43,7 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
     targets = [(folder / "report" / "report.md", "")]
     if page is not None:
         targets.append((page, f"{page.stem}-"))
+        _refuse_beside(page, [page.with_name(f"{page.stem}-{plot.name}.png") for plot in plots])
     for target, prefix in targets:
         for plot in plots:
             plot.save(target.with_name(f"{prefix}{plot.name}.png"))
@@ -67,6 +68,15 @@ def _refuse_foreign(page: Path) -> None:
         raise ConfigError(
             f"page: {page} exists, and lookright bench report has not written it; choose another name"
         )
+
+
+def _refuse_beside(page: Path, pictures: Sequence[Path]) -> None:
+    """The files of a new page take the place of nobody's."""
+    if page.exists():
+        return
+    for file in (page.with_suffix(".csv"), *pictures):
+        if file.exists():
+            raise ConfigError(f"page: {file} exists, which would be replaced; choose another name")
 
 
 def draw(results: Results) -> list[Plot]:
