@@ -1,5 +1,7 @@
 """Photos of COCO by their captions: which are taken, with what mask, in which split."""
 
+import io
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from archive_server import serving
 from coco_files import HEIGHT, MAN, WIDTH, WOMAN, Coco, rectangle, runs
 from prepared_sets import all_bytes, pixels, rows_of
 from pycocotools import mask as coco_mask
 
 from lookright.config import DataConfig, GenderConfig
 from lookright.data import read_annotations
-from lookright.data.prepare import prepare_gender
+from lookright.data.prepare import gender, prepare_gender
 from lookright.data.prepare.captions import class_named
 from lookright.errors import ConfigError, DataError
 
@@ -290,3 +293,22 @@ def test_too_few_photos(tmp_path: Path) -> None:
 def test_mistakes(change: dict[str, Any], message: str, coco: Coco) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare_gender(replace(options(coco), **change))
+
+
+def test_download(coco: Coco, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Coco(tmp_path, "val").many(1, start=500).write()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for file in (coco.write() / "annotations").iterdir():
+            archive.write(file, f"annotations/{file.name}")
+    config = options(coco, source=tmp_path / "cache", download=True)
+    with serving(packed.getvalue()) as server:
+        monkeypatch.setitem(gender.ARCHIVES, "2014", server.archive)
+        assert prepare_gender(config).groups == {"train": {"": 8}, "val": {"": 2}, "test": {"": 2}}
+    assert len(list((tmp_path / "cache" / "annotations").iterdir())) == 4
+    prepare_gender(replace(config, out=tmp_path / "again"))  # nothing is fetched again
+    with pytest.raises(
+        DataError, match=rf"{server.archive.url} did not arrive .* by hand, put it into .*new"
+    ):
+        prepare_gender(replace(config, source=tmp_path / "new", out=tmp_path / "third"))
+    assert not (tmp_path / "third").exists()
