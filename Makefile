@@ -21,6 +21,7 @@ demo-short: $(VENV)/.ready  ## does every step of the demo run?
 
 grid-smoke: $(VENV)/.ready  ## does every step of an experiment run?
 	$(BIN)/lookright bench grids/smoke.yaml --out evidence/smoke
+	$(BIN)/lookright bench report evidence/smoke
 
 test: lint types unit  ## what CI runs
 

@@ -37,6 +37,22 @@ def test_a_grid_runs_and_says_where_its_results_are(typed: Type, grid: Path, tmp
     assert len((out / "results.csv").read_text().splitlines()) == 3
     assert len(list((out / "images").glob("*.csv"))) == 2
 
+    page = tmp_path / "docs" / "tiny.md"
+    outcome = typed("bench", "report", out, "--page", page)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out == f"written to {page}\n"
+    assert "| baseline | " in page.read_text()
+    assert (out / "report" / "report.md").exists()
+
+
+def test_a_report_does_not_replace_what_somebody_wrote(typed: Type, tmp_path: Path) -> None:
+    page = tmp_path / "mine.md"
+    page.write_text("mine")
+    outcome = typed("bench", "report", tmp_path, "--page", page)
+    assert outcome.code == 2
+    assert f"{page} exists, and lookright bench report has not written it" in outcome.err
+    assert page.read_text() == "mine"
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -44,6 +60,8 @@ def test_a_grid_runs_and_says_where_its_results_are(typed: Type, grid: Path, tmp
         (["nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["report"], "bench report: give one folder"),
         (["report", "a", "b"], "bench report: give one folder"),
+        (["report", "nowhere"], "nowhere/results.csv: does not exist; give a folder that lookright bench"),
+        (["a.yaml", "--page", "b.md"], "--page: a page is written by lookright bench report FOLDER"),
         (["a.yaml", "b.yaml"], "bench: got 2 grids, give one"),
         (["a.yaml", "--proceses", "2"], "unknown option --proceses; did you mean --processes?"),
     ],

@@ -31,6 +31,7 @@ from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError
+from lookright.evidence.machine import processor
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.shared import Shared
@@ -118,6 +119,7 @@ def _told(run: PlannedRun, config: TrainConfig, out: Path, shared: Shared) -> di
     row = {
         "status": "finished",
         "device": facts["device"],
+        "processor": processor(facts["device"]),
         "train_images": facts["images"]["train"],
         "annotated_images": facts["images"]["annotated"],
         "best_epoch": facts["best_epoch"],

@@ -160,8 +160,8 @@ def p_text(p: float) -> str:
     """A p value.
 
     Example:
-        >>> p_text(0.0625), p_text(0.00004), p_text(1.0)
-        ('0.063', '<0.001', '1')
+        >>> p_text(0.0469), p_text(0.00004), p_text(1.0)
+        ('0.047', '<0.001', '1')
     """
     if math.isnan(p):
         return "–"
