@@ -129,7 +129,6 @@ def test_annotated_photos_are_chosen_first(places: SceneConfig, tmp_path: Path) 
 
 
 def test_validation_photos_of_places_are_in_lists(places: SceneConfig) -> None:
-    images = places.images / "data_256"
     for number in range(1, 4):
         save_photo(places.images / "val_256" / f"Places365_val_0000000{number}.jpg")
     (places.images / "categories_places365.txt").write_text(

@@ -86,10 +86,10 @@ def fetch(archive: Archive, folder: Path) -> Path:
 def _receive(archive: Archive, partial: Path) -> None:
     start = partial.stat().st_size if partial.is_file() else 0
     headers = {"User-Agent": "lookright"} | ({"Range": f"bytes={start}-"} if start else {})
+    request = urllib.request.Request(archive.url, headers=headers)
     try:
-        response = urllib.request.urlopen(
-            urllib.request.Request(archive.url, headers=headers), timeout=_PATIENCE
-        )
+        # urlopen keeps the proxies of its first call for ever
+        response = urllib.request.build_opener().open(request, timeout=_PATIENCE)
     except HTTPError as error:
         if error.code == _PAST_THE_END:  # what is there is longer than the file: it is another one's
             partial.unlink(missing_ok=True)
