@@ -83,7 +83,7 @@ def compare(results: Results) -> list[Comparison]:
     found = []
     for group in results.groups:
         there = results.measures(group)
-        for against in tests_against(results):
+        for against in opponents(results):
             for entry in results.entries(group):
                 if entry == against or (against == results.grid.reference and entry == results.grid.baseline):
                     continue
@@ -95,7 +95,7 @@ def compare(results: Results) -> list[Comparison]:
     return [replace(c, corrected=p) for c, p in zip(known, corrected, strict=True)]
 
 
-def tests_against(results: Results) -> list[str]:
+def opponents(results: Results) -> list[str]:
     """Baseline and reference, as far as the grid names them."""
     names = (results.grid.baseline, results.grid.reference)
     return list(dict.fromkeys(name for name in names if name is not None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from lookright.evidence.compare import LEVEL, Comparison, Verdict, out_of_reach, tests_against
+from lookright.evidence.compare import LEVEL, Comparison, Verdict, opponents, out_of_reach
 from lookright.evidence.report_tables import escaped, markdown_table, measure_name, p_text, signed
 from lookright.evidence.results import Results
 from lookright.evidence.statistics import smallest_p
@@ -19,7 +19,7 @@ def findings(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
 
     Where so few seeds can make nothing clear, that is said, and what their differences hint at.
     """
-    if not tests_against(results):
+    if not opponents(results):
         return ["The grid names neither a baseline nor a reference, so that nothing is tested."]
     if not comparisons:
         return ["Nothing is tested: no two entries have a run of the same seed yet."]
@@ -49,7 +49,7 @@ def _by_measure(results: Results, comparisons: Sequence[Comparison], *, hints: b
     """What the tests say, by measure and what is compared with; of many groups, in how many."""
     parts = {
         f"{measure_name(measure)}, against {escaped(against)}": those
-        for against in tests_against(results)
+        for against in opponents(results)
         for measure in results.grid.tests
         if (those := [c for c in comparisons if c.against == against and c.measure == measure])
     }

@@ -11,7 +11,7 @@ from lookright.evidence.compare import Comparison, compare
 from lookright.evidence.findings import findings
 from lookright.evidence.making import chosen_table, incomplete, making
 from lookright.evidence.plots import Plot, pareto
-from lookright.evidence.report_tables import about_images, escaped, means_table, tests_table
+from lookright.evidence.report_tables import about_images, escaped, means_table, paired_table
 from lookright.evidence.results import Group, Results, read_results
 from lookright.evidence.tidy import write_tidy
 from lookright.files import replacing
@@ -128,7 +128,7 @@ def _group_lines(results: Results, group: Group, comparisons: Sequence[Compariso
     lines = ["", *means_table(results, group, comparisons), "", about_images(results, group)]
     if tests := [comparison for comparison in comparisons if comparison.group == group]:
         head = f"<details><summary>{len(tests)} paired tests</summary>"
-        lines += ["", head, "", *tests_table(tests), "", "</details>"]
+        lines += ["", head, "", *paired_table(tests), "", "</details>"]
     return lines
 
 

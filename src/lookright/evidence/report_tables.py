@@ -97,7 +97,7 @@ def about_images(results: Results, group: Group) -> str:
     return f"{', '.join(told)}." if told else ""
 
 
-def tests_table(comparisons: Sequence[Comparison]) -> list[str]:
+def paired_table(comparisons: Sequence[Comparison]) -> list[str]:
     """The paired tests of a group."""
     rows = [["Entry", "Against", "Measure", "Difference", "95 % over seeds", "95 % over images", "p", "Holm"]]
     for c in comparisons:
