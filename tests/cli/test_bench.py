@@ -64,7 +64,7 @@ def test_a_report_does_not_replace_what_somebody_wrote(typed: Type, tmp_path: Pa
         (["a.yaml", "--page", "b.md"], "--page: a page is written by lookright bench report FOLDER"),
         (["a.yaml", "b.yaml"], "bench: got 2 grids, give one"),
         (["a.yaml", "--proceses", "2"], "unknown option --proceses; did you mean --processes?"),
-        (["a.yaml", "--cluster", "kubernetes"], "cluster"),
+        (["a.yaml", "--cluster", "kubernetes"], "'kubernetes' (choose from 'slurm', 'local')"),
         (["a.yaml", "--cluster-options", "c.yaml"], "--cluster-options: say where jobs go too, --cluster"),
         (["a.yaml", "--cluster", "slurm", "--cluster-options", "c.yaml"], "c.yaml: cannot be read"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from jsonargparse import Namespace
 
@@ -36,7 +35,7 @@ def bench_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--cluster",
-        type=Literal["slurm", "local"] | None,
+        choices=("slurm", "local"),
         default=None,
         help="submit runs as jobs: slurm, or local to try it out; needs the extra cluster",
     )

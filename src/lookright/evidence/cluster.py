@@ -138,6 +138,7 @@ class _Submitting(Executor):
         if stale:
             log.warning("an earlier command was killed; its jobs have %.0f s to notice", 2 * HEED_SECONDS)
             time.sleep(2 * HEED_SECONDS)
+        self._sweep()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
@@ -158,6 +159,12 @@ class _Submitting(Executor):
             with suppress(OSError):
                 flight.job.cancel(check=False)
         self._note.unlink(missing_ok=True)  # whatever was not reached ends by itself
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete what jobs handed over that nobody waits for any more."""
+        for file in self._folder.glob("*.pkl"):
+            file.unlink(missing_ok=True)
 
     def _launch(self, call: Callable[[], object]) -> submitit.Job[Any]:
         try:
