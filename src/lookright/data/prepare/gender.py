@@ -41,9 +41,9 @@ def prepare_gender(config: GenderConfig) -> Prepared:
     """Choose photos of COCO by their captions; the segmentation of the people is the positive annotation.
 
     The gender task of GRADIA and RES (Gao et al., CSCW and KDD 2022), rebuilt from Lin et al., "Microsoft
-    COCO" (ECCV 2014) as the field does it (`class_named`). Their own photos were also sorted by hand, so
-    these are others. Left out are photos with a crowd, with more than `people` persons or none, and those
-    where they cover less than `area`.
+    COCO" (ECCV 2014) as the field does it (`class_named`). Theirs was filtered further, so these are other
+    photos. Left out are photos with a crowd, with more than `people` persons or none, and those where they
+    cover less than `area`.
 
     Classes are equally large in each split. COCO's validation photos never train: test is drawn from them,
     train and val (3 to 1) from COCO's training photos. If there are photos of one part alone, the splits are

@@ -22,6 +22,9 @@ from lookright.errors import DataError
 PARTS = ("train", "val")
 """What COCO publishes annotations of"""
 
+MISSING = "not in the folder of --images"
+"""Why a photo is left out that nobody has put there"""
+
 Rows = list[dict[str, Any]]
 
 _CAPTIONS = {"annotations": ("image_id", "caption")}
@@ -106,9 +109,6 @@ def read_part(
             found.example.setdefault(reason, name)
         else:
             found.photos.append(Candidate(f"{folder}/{name}", path, part, class_name, shapes))
-
-
-MISSING = "not in the folder of --images"
 
 
 def _people(
