@@ -102,6 +102,37 @@ def test_weights_get_none_where_sites_alone_are_asked_for() -> None:
     assert torch.autograd.grad(y, weight)[0] is not None, "and again outside"
 
 
+@pytest.mark.parametrize(
+    "mean",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: torch.mean(x, dim=[-1, -2], keepdim=True),
+        lambda x: x.mean(dim=(2, 3), dtype=torch.float32),
+        lambda x: F.adaptive_avg_pool2d(x, 1),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        # not over the grid
+        lambda x: x.mean(),
+        lambda x: x.mean(1),
+        lambda x: x.mean((1, 2), keepdim=True),
+        lambda x: x[0].mean((-1, -2)),
+        nn.AdaptiveAvgPool2d(2),
+    ],
+)
+def test_means_and_their_gradients_are_those_of_pytorch(mean: Callable[[Tensor], Tensor]) -> None:
+    x = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+
+    def value_and_slopes() -> tuple[Tensor, Tensor, Tensor]:
+        value = mean(x)
+        (first,) = torch.autograd.grad(value.pow(3).sum(), x, create_graph=True)
+        return value, first, torch.autograd.grad(first.square().sum(), x)[0]
+
+    expected = value_and_slopes()
+    with twice_differentiable():
+        found = value_and_slopes()
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_under_autocast_pytorch_decides_the_precision() -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
     with torch.autocast("cpu", dtype=torch.bfloat16), twice_differentiable():

@@ -63,12 +63,13 @@ def model(method: str) -> SupervisedModel:
         nn.Tanh(),
         nn.Linear(5, CLASSES),
     )
-    return SupervisedModel(network, GradCAM(network, network[2]), Objective(METHODS[method]()))
+    # In double precision: where a map is clamped at its maximum (HAICS), rounding decides about the gradient.
+    return SupervisedModel(network, GradCAM(network, network[2]), Objective(METHODS[method]())).double()
 
 
 def batch(start: int, stop: int) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    image = torch.randn(IMAGES, 3, SIZE, SIZE, generator=generator)
+    image = torch.randn(IMAGES, 3, SIZE, SIZE, generator=generator).double()
     marks = torch.zeros(IMAGES, 1, SIZE, SIZE)
     marks[0, :, :8, :8], marks[0, :, 8:, 8:] = 1, -1
     marks[1, :, 4:12] = 1

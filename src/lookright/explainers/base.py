@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
@@ -184,9 +185,14 @@ class CAM(LayerExplainer):
         weight = self.weight(activation, gradient)
         if weight.shape[1:] != (activation.shape[1], 1, 1):
             return (weight * activation).sum(dim=1, keepdim=True)
-        # One weight for a whole channel: a product of matrices, which writes no map for every channel.
-        row = weight.flatten(1)[:, None] @ activation.flatten(2)
-        return row.view(len(activation), 1, *activation.shape[2:])
+        # One weight for a whole channel: a product of matrices, which writes no map for every channel. Its
+        # order is that of memory, so that the gradient of the activation lies there as the activation does.
+        channels, cells = weight.flatten(1), activation.flatten(2)
+        if activation.is_contiguous(memory_format=torch.channels_last):
+            total = cells.transpose(1, 2) @ channels[..., None]
+        else:
+            total = channels[:, None] @ cells
+        return total.view(len(activation), 1, *activation.shape[2:])
 
 
 def resolve_layer(network: nn.Module, target_layer: nn.Module | str | None, image_size: int) -> TargetLayer:

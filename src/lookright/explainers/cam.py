@@ -88,7 +88,7 @@ class GradCAM(CAM):
 
     def weight(self, activation: Tensor, gradient: Tensor) -> Tensor:
         """Give the mean of the gradient over the grid, (B, C, 1, 1)."""
-        return gradient.mean(dim=(2, 3), keepdim=True)
+        return gradient.sum(dim=(2, 3), keepdim=True) / (gradient.shape[2] * gradient.shape[3])
 
 
 class GradCAMPlusPlus(CAM):

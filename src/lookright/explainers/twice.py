@@ -19,6 +19,21 @@ def _hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
     return F.relu6(x + 3) / 6
 
 
+def _mean(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """Of a grid as a sum: the gradient of a mean is written for each cell, that of a sum is not."""
+    dim = kwargs.get("dim", args[0] if args else None)
+    dims = {dim} if isinstance(dim, int) else set(dim or ())
+    if x.ndim != 4 or {d % 4 for d in dims} != {2, 3}:
+        return x.mean(*args, **kwargs)
+    return x.sum(*args, **kwargs) / (x.shape[2] * x.shape[3])
+
+
+def _adaptive_avg_pool(x: Tensor, output_size: Any) -> Tensor:
+    if x.ndim != 4 or output_size not in (1, (1, 1), [1, 1]):
+        return F.adaptive_avg_pool2d(x, output_size)
+    return _mean(x, (2, 3), keepdim=True)
+
+
 class _Replace(TorchFunctionMode):
     _equal: dict[Callable[..., Any], Callable[..., Any]] = {  # noqa: RUF012 (a constant, never changed)
         F.hardsigmoid: _hardsigmoid,
@@ -26,6 +41,9 @@ class _Replace(TorchFunctionMode):
         torch._C._nn.hardsigmoid_: _hardsigmoid,
         F.conv2d: conv2d,
         F.batch_norm: batch_norm,
+        F.adaptive_avg_pool2d: _adaptive_avg_pool,
+        torch.mean: _mean,
+        torch.Tensor.mean: _mean,
     }
 
     def __torch_function__(
@@ -40,7 +58,7 @@ def twice_differentiable() -> Iterator[None]:
 
     `hardsigmoid` has no double backward, nor have the fused attention kernels; relu6(x + 3) / 6 and the
     plain ("math") attention kernel compute the same and have. Those of convolution and BatchNorm are replaced
-    by quicker ones (see `double_backward`).
+    by quicker ones (see `double_backward`), means over the grid by sums.
 
     Example:
         >>> x = torch.zeros(1, requires_grad=True)
