@@ -9,7 +9,8 @@ from small_runs import assert_close_logs
 from torch import Tensor
 
 from lookright.config import TrainConfig
-from lookright.engine.exchange import BackgroundExchange, exchanging, find_boundary
+from lookright.engine.boundary import find_boundary
+from lookright.engine.exchange import BackgroundExchange, exchanging
 from lookright.engine.setup import set_up
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.train import train

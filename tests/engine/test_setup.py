@@ -145,9 +145,9 @@ def test_a_method_whose_marks_are_missing(
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("0.5*ce", "ce changes the batches: it stands once and without a weight"),
-        ("ce + ce", "ce changes the batches"),
-        ("0.5*exchange", "exchange changes the batches: it stands once and without a weight"),
+        ("0.5*ce", "ce is no loss: it stands once and without a weight"),
+        ("ce + ce", "ce is no loss"),
+        ("0.5*exchange", "exchange is no loss: it stands once and without a weight"),
         ("exchange(share=0)", "share: got 0, need a share in (0, 1]"),
         ("exchange(fill=mean)", "method: exchange has no option 'fill'; it has share"),
         ("ce(copies=0)", "copies: got 0, need 1 or more"),

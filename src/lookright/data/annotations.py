@@ -141,12 +141,14 @@ class Shapes(Marks):
 
 @dataclass(frozen=True, eq=False)
 class Matrix(Marks):
-    """Grids of numbers laid over the whole image, whatever its shape: RES's own files."""
+    """Grids of numbers laid over the whole image, whatever its shape: RES's own files, or made ones."""
 
     positive: Grid | None
     """(H, W) in [0, 1]"""
     negative: Grid | None = None
     source: str = "matrix"
+    made: bool = False
+    """whether a program made them of what people drew: then they are not made rough once more"""
 
     @property
     def covers_whole_image(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from lookright.data.align import align, align_marks
-from lookright.data.annotations import Area, Item
+from lookright.data.annotations import Area, Item, Marks, Matrix
 from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside
 from lookright.data.images import Picture, open_picture
@@ -200,6 +203,26 @@ class ExplanationDataset(Dataset[Sample]):
             return self._load(index)[1]
         return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
 
+    def as_drawn(self) -> Self:
+        """Give the same images without the negative marks that are derived from positive ones."""
+        return self._changed(self.items, negatives_outside=None)
+
+    def with_marks(self, marks: Mapping[int, Marks]) -> Self:
+        """Give the same images with other marks.
+
+        Args:
+            marks: by the index of the image; the others keep theirs
+        """
+        items = [replace(item, marks=marks.get(i, item.marks)) for i, item in enumerate(self.items)]
+        return self._changed(items, negatives_outside=self.negatives_outside)
+
+    def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
+        other = copy(self)
+        other.items = tuple(items)
+        other.negatives_outside = negatives_outside
+        other._cache, other._cached_bytes = {}, 0
+        return other
+
     def _load(self, index: int) -> tuple[Tensor, tuple[tuple[int, Tensor], ...]]:
         """Image (3, S, S) uint8 and each class's annotation (1, S, S), int8 where that can hold it.
 
@@ -224,7 +247,8 @@ class ExplanationDataset(Dataset[Sample]):
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
         marks = _resize_marks(signed, self.image_size)
-        if self.corruption is not None and signed is not None:
+        made = isinstance(item.marks, Matrix) and item.marks.made
+        if self.corruption is not None and signed is not None and not made:
             drawn = marks[0].float().numpy()
             of = label if item.marks_by_class else 0
             rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)

@@ -11,6 +11,7 @@ from typing import Literal
 from lookright.config import TrainConfig, option_name
 from lookright.data import Counterexamples
 from lookright.describe.docstring import Docstring, read_docstring
+from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange
 from lookright.errors import ConfigError
 from lookright.explainers import EXPLAINERS, Explainer, LayerExplainer
@@ -111,6 +112,10 @@ def describe_method(info: MethodInfo) -> Entry:
         return _describe_change(info, Counterexamples, "forward and backward pass of the copies")
     if info.exchange:
         return _describe_change(info, BackgroundExchange, "next to nothing", counts_unmarked=True)
+    if info.completes:
+        return _describe_change(info, Completion, "once, before training: a second or two")
+    if info.sum:
+        return Entry("method", info.name, info.summary, "lookright", info.sum, uses="positive, negative")
     if info.loss is None:
         return Entry("method", info.name, info.summary)
     return _describe_loss(
@@ -123,7 +128,7 @@ def describe_method(info: MethodInfo) -> Entry:
 
 def _describe_change(
     info: MethodInfo,
-    kind: type[Counterexamples | BackgroundExchange],
+    kind: type[Counterexamples | BackgroundExchange | Completion],
     cost: str,
     *,
     counts_unmarked: bool = False,

@@ -8,11 +8,12 @@ import torch
 
 from lookright.data import Counterexamples
 from lookright.data.stream import Images, ShardedDataset
+from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
 
-Supervision = ExplanationLoss | Counterexamples | BackgroundExchange
+Supervision = ExplanationLoss | Counterexamples | BackgroundExchange | Completion
 """What uses annotations."""
 
 _REMEDY = {

@@ -1,4 +1,4 @@
-"""What a method does to the batches beside its losses: images are added, features exchanged."""
+"""What a method does beside its losses: images are added, features exchanged, annotations completed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TypeVar, cast
 
 from lookright.config import TrainConfig
 from lookright.data import Counterexamples
-from lookright.engine.exchange import BackgroundExchange, exchanging, find_boundary
+from lookright.engine.boundary import find_boundary
+from lookright.engine.completion import Completion
+from lookright.engine.exchange import BackgroundExchange, exchanging
 from lookright.errors import ConfigError
 from lookright.losses import parse_method
 from lookright.models import Classifier
 from lookright.plugins import make
 from lookright.types import Batch, Task
 
-Made = TypeVar("Made", Counterexamples, BackgroundExchange)
+Made = TypeVar("Made", Counterexamples, BackgroundExchange, Completion)
 
 
 def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
@@ -37,6 +39,22 @@ def make_exchange(config: TrainConfig) -> BackgroundExchange | None:
     return _sole_part(config, "exchange", BackgroundExchange)
 
 
+def make_completion(config: TrainConfig, task: Task) -> Completion | None:
+    """Make what completes annotations before training, if the method says so.
+
+    Raises:
+        ConfigError: an option that is not there or out of its range, a weight, or twice the same; images have
+            several annotated classes.
+    """
+    completion = _sole_part(config, "complete", Completion)
+    if completion is not None and task is Task.MULTI_LABEL:
+        raise ConfigError(
+            "method: complete needs one annotation per image: which class unmarked cells speak for, features "
+            "do not tell it"
+        )
+    return completion
+
+
 def _sole_part(config: TrainConfig, name: str, kind: type[Made]) -> Made | None:
     """Make the part of a method that changes batches and is no loss."""
     found = [part for part in parse_method(config) if part.name == name]
@@ -44,7 +62,7 @@ def _sole_part(config: TrainConfig, name: str, kind: type[Made]) -> Made | None:
         return None
     if len(found) > 1 or found[0].weight != 1:
         raise ConfigError(
-            f"method: {name} changes the batches: it stands once and without a weight; how much it does is "
+            f"method: {name} is no loss: it stands once and without a weight; how much it does is "
             f"said in parentheses (lookright methods {name})"
         )
     return cast(Made, make("method", kind, found[0].options, name=name))

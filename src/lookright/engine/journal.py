@@ -174,9 +174,10 @@ class Journal:
             "device": self.device,
             "images": {
                 "train": len(setup.train),
-                "annotated": setup.train.annotated_images,
+                "annotated": setup.annotated_images,
                 "val": len(setup.val) if setup.val else 0,
             },
+            "completed": setup.completed,
             "photos_from_memory": _rounded(setup.train.from_memory),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,13 @@ from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import ShardIndex, find_shards
 from lookright.data.stream import Images, ShardedDataset
 from lookright.engine.annotation_check import Supervision, check_annotations
-from lookright.engine.batch_changes import bind_exchange, make_counterexamples, make_exchange
+from lookright.engine.batch_changes import (
+    bind_exchange,
+    make_completion,
+    make_counterexamples,
+    make_exchange,
+)
+from lookright.engine.completion import Completion
 from lookright.engine.streaming import check_stream, make_stream
 from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
 from lookright.engine.trained_run import start_from
@@ -60,6 +66,12 @@ class Setup:
     """the context in which the network is trained on a batch, where a method exchanges features"""
     output: Output = PLAIN
     """what the network's outputs mean"""
+    completion: Completion | None = None
+    """completes the annotations of `train` before training"""
+    annotated_images: int = 0
+    """training images that people have annotated"""
+    completed: Mapping[str, float] | None = None
+    """what was found out when annotations were completed"""
 
 
 def set_up(config: TrainConfig) -> Setup:
@@ -98,6 +110,11 @@ def set_up(config: TrainConfig) -> Setup:
     if exchange is not None:
         supervision.append(exchange)
         exchanges = bind_exchange(exchange, config, classifier, output.task)
+    completion = make_completion(config, output.task)
+    if completion is not None:
+        if isinstance(train, ShardedDataset):
+            raise ConfigError("method: complete needs a folder of images, not a stream of shards")
+        supervision.append(completion)
     check_annotations(config.method, supervision, train)
     val = None
     if "val" in data.splits:
@@ -126,6 +143,8 @@ def set_up(config: TrainConfig) -> Setup:
         counterexamples,
         exchanges,
         output,
+        completion,
+        train.annotated_images,
     )
 
 

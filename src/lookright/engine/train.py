@@ -11,6 +11,7 @@ from functools import partial
 from lightning_fabric import Fabric
 
 from lookright.config import TrainConfig
+from lookright.engine.completion_run import complete
 from lookright.engine.features import FeatureStore
 from lookright.engine.processes import as_launched, find_launcher, launch, make_fabric, together
 from lookright.engine.run_folder import RunFolder
@@ -81,7 +82,11 @@ def _prepare_and_train(fabric: Fabric, config: TrainConfig, command: str, store:
 def _train_process(
     fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str, store: FeatureStore | None
 ) -> None:
-    trainer = Trainer(fabric, config, set_up(config) if setup is None else setup, command, store)
+    setup = set_up(config) if setup is None else setup
+    if store is None and setup.completion is not None:  # what completes annotations and what trains share it
+        store = FeatureStore.of(config)
+    setup = complete(setup, config, fabric.device, store)
+    trainer = Trainer(fabric, config, setup, command, store)
     try:
         trainer.run()
     except (KeyboardInterrupt, Exception) as error:

@@ -60,6 +60,10 @@ class MethodInfo:
     """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
     exchange: bool = False
     """whether it exchanges features of images (see `lookright.engine.exchange.BackgroundExchange`)"""
+    completes: bool = False
+    """whether it completes annotations (see `lookright.engine.completion.Completion`)"""
+    sum: str = ""
+    """what it is another name for"""
     takes: Callable[..., object] | None = None
     """what its options in parentheses are given to; None: the loss itself"""
 
@@ -102,16 +106,34 @@ def build_objective(
 
 
 def parse_method(config: TrainConfig) -> tuple[Part, ...]:
-    """Read the option `method`.
+    """Read the option `method`; what is another name for a sum is that sum.
 
     Raises:
         ConfigError: it is no sum of names, or a name is unknown.
+
+    Example:
+        >>> [part.name for part in parse_method(TrainConfig(method="auto"))]
+        ['complete', 'evidence', 'soft-iou']
     """
-    parts = parse_sum("method", config.method)
-    for part in parts:
+    parts: list[Part] = []
+    for part in parse_sum("method", config.method):
         if part.name not in METHODS and not is_dotted(part.name):
             raise unknown_name("method", part.name, METHODS, "a loss of your own as module.Class")
-    return parts
+        info = METHODS.get(part.name)
+        parts += [part] if info is None or not info.sum else _spelled_out(part, info.sum)
+    return tuple(parts)
+
+
+def _spelled_out(part: Part, meant: str) -> list[Part]:
+    """The parts of what a method is another name for; a weight is that of its losses."""
+    if part.options:
+        raise ConfigError(
+            f"method: {part.name} stands for '{meant}' and has no options; write that, with them"
+        )
+    return [
+        each if METHODS[each.name].loss is None else replace(each, weight=part.weight * each.weight)
+        for each in parse_sum("method", meant)
+    ]
 
 
 def _terms(part: Part, context: MethodContext) -> list[Term]:
@@ -268,9 +290,19 @@ def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
 
+_RECOMMENDED = "complete + evidence + 2*soft-iou(score=logit)"
+
 METHODS: dict[str, MethodInfo] = {
     info.name: info
     for info in (
+        MethodInfo(
+            "auto",
+            "what we recommend: annotations are completed, evidence outside is penalised, the map is fitted",
+            None,
+            _no_loss,
+            sum=_RECOMMENDED,
+        ),
+        MethodInfo("lookright", "auto, under a name that will not change", None, _no_loss, sum=_RECOMMENDED),
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo("gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA)),
         MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS)),
@@ -294,6 +326,9 @@ METHODS: dict[str, MethodInfo] = {
             Evidence,
             _evidence,
             takes=_outside,
+        ),
+        MethodInfo(
+            "soft-iou", "one minus the soft overlap of explanation and positive marks", SoftIoU, _one(SoftIoU)
         ),
         MethodInfo(
             "cyborg", "squared distance to a graded map, in exchange for the prediction", CYBORG, _one(CYBORG)
@@ -348,6 +383,13 @@ METHODS: dict[str, MethodInfo] = {
             None,
             _no_loss,
             exchange=True,
+        ),
+        MethodInfo(
+            "complete",
+            "annotations are completed from features, before training",
+            None,
+            _no_loss,
+            completes=True,
         ),
     )
 }

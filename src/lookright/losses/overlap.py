@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
+from lookright.errors import ConfigError
 from lookright.losses.base import ExplanationLoss
 from lookright.losses.pointwise import has_positive
 from lookright.normalize import EPSILON
@@ -16,8 +19,11 @@ class SoftIoU(ExplanationLoss):
         L = 1 - sum(M F+) / sum(M + F+ - M F+)
 
     The union counts unmarked cells, as IoU does. An image without a positive mark contributes 0. A graded
-    mark is the share of its cell that is in the set. The map is that of the logit difference, the one that
-    `Evidence` penalises, so that both pull at the same thing.
+    mark is the share of its cell that is in the set.
+
+    Args:
+        score: contrast, the map of the difference of logits, which `Evidence` penalises as well; or logit,
+            the map of one class, which people look at: what all classes have in common counts there too
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar in [0, 1]
@@ -32,6 +38,12 @@ class SoftIoU(ExplanationLoss):
     paper = "soft Jaccard: Rahman & Wang, ISVC 2016"
     uses = "positive"
     counts_unmarked = True
+
+    def __init__(self, score: str = "contrast") -> None:
+        super().__init__()
+        if score not in ("contrast", "logit"):
+            raise ConfigError(f"score: got '{score}', choose contrast or logit")
+        self.request = replace(self.request, score=Score(score))
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """One minus soft IoU, (B,)."""
