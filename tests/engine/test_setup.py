@@ -74,7 +74,8 @@ def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) ->
     assert not setup.val.flip
     assert len(setup.val) == 20
     assert setup.scope.trained == ("head.weight", "head.bias")
-    assert bool(setup.objective.terms) is (METHODS[method].loss is not None)
+    assert bool(setup.objective.terms) is (METHODS[method].loss is not None or bool(METHODS[method].sum))
+    assert bool(setup.completion) is (method == "complete" or "complete" in METHODS[method].sum)
     assert bool(setup.counterexamples) is (method == "ce")
     assert bool(setup.exchange) is (method == "exchange")
 
