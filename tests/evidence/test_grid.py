@@ -73,6 +73,13 @@ def test_what_a_loss_tells_may_be_reported_and_neither_tested_nor_chosen_by() ->
         parse_grid({"axes": METHOD | {"fact_alpha": [{"label": "a"}]}})
 
 
+def test_nothing_is_chosen_for_what_is_fixed() -> None:
+    choose = parse_grid({"axes": METHOD, "choose": CHOOSE | {"fixed": ["baseline"]}}).choose
+    assert choose is not None
+    assert choose.of("baseline") == ({},)
+    assert choose.of("res-g") == ({"lr": 1.0}, {"lr": 2.0})
+
+
 METHOD = {"method": ["baseline", "res-g"]}
 CHOOSE = {"options": {"lr": [1, 2]}}
 
@@ -104,6 +111,10 @@ CHOOSE = {"options": {"lr": [1, 2]}}
         (
             {"axes": METHOD, "choose": CHOOSE | {"own": {"baseline": {"lr": [1]}}}},
             "baseline has 1 candidates, the others have 2",
+        ),
+        (
+            {"axes": METHOD, "choose": CHOOSE | {"fixed": ["resg"]}},
+            "fixed: there is no compared entry 'resg'",
         ),
         ({"axes": METHOD, "faithfulness": {"step": 3}}, "there is no option 'step'; did you mean steps"),
         ({"axes": METHOD, "faithfulness": {"fill": "red"}}, "faithfulness: fill: got 'red'"),

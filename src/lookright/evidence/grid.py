@@ -33,7 +33,7 @@ _KEYS = (
     *("name", "about", "base", "axes", "exclude", "choose", "compare", "baseline", "reference"),
     *("report", "tests", "splits", "prepare", "keep_checkpoints", "faithfulness", "precision_outside"),
 )
-_CHOOSE_KEYS = ("options", "own", "by", "seeds")
+_CHOOSE_KEYS = ("options", "own", "fixed", "by", "seeds")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Choose:
 
     candidates: tuple[Options, ...]
     own: Mapping[str, tuple[Options, ...]]
-    """label of a compared method -> candidates of its own, as many as the others have"""
+    """label of a compared method -> candidates of its own: as many as the others have, or a single one that
+    sets nothing"""
     by: tuple[str, ...]
     """figures of the validation images; the largest mean of them wins"""
     seeds: tuple[int, ...]
@@ -234,6 +235,10 @@ def _choose(content: object, compared: Iterable[Entry]) -> Choose | None:
                 f"choose: own: {label} has {len(of_label)} candidates, the others have {len(candidates)}; "
                 "give every method as many"
             )
+    for label in texts_of("choose: fixed", given.get("fixed", [])):
+        if label not in labels:
+            raise ConfigError(f"choose: fixed: {no_such('compared entry', label, labels)}")
+        own[label] = ({},)
     by = given.get("by", "balanced_accuracy")
     measures = measures_of("choose: by", by if isinstance(by, list) else [by])
     if lower := [measure for measure in measures if measure in LOWER_IS_BETTER]:

@@ -109,16 +109,18 @@ class Results:
     def group_of(self, group: Group, entry: str) -> Group | None:
         """Where the runs of an entry lie that a group is compared with: in the group itself, as a rule.
 
-        Plain training sees no annotations, so that a grid may exclude it where these are rough: then it is
-        taken from a group that differs in what makes annotations rough alone.
+        Plain training sees no annotations, so that a grid may exclude it where these are rough or few: then
+        it is taken from a group that differs in the annotations alone.
         """
         if entry in self.entries(group):
             return group
         if entry != self.grid.baseline:
             return None
-        rough = axis_of(self.grid, "corrupt")
+        unseen = {axis_of(self.grid, option) for option in ("corrupt", "annotated_per_class")}
         others = (g for g in self.groups if entry in self.entries(g))
-        alike = (g for g in others if all(g.labels[a] == x for a, x in group.labels.items() if a != rough))
+        alike = (
+            g for g in others if all(g.labels[a] == x for a, x in group.labels.items() if a not in unseen)
+        )
         return next(alike, None)
 
     def measures(self, group: Group | None = None) -> tuple[str, ...]:
