@@ -120,6 +120,24 @@ def test_one_seed(tmp_path: Path) -> None:
     assert "nan" not in text
 
 
+@pytest.mark.parametrize(
+    ("axis", "options"),
+    [
+        ("annotated_per_class", [{"annotated_per_class": 2}, {"annotated_per_class": 4}]),
+        ("corrupt", [{"corrupt": "box"}, {"corrupt": None}]),
+    ],
+)
+def test_plain_training_counts_whatever_the_annotations(
+    axis: str, options: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    entries = [{"label": label} | each for label, each in zip("ab", options, strict=True)]
+    grid = GRID | {"axes": {axis: entries} | GRID["axes"], "exclude": [{"method": "baseline", axis: "a"}]}
+    found = compare(read_results(made_up(tmp_path / "few", grid, known)))
+    of_a = [c for c in found if c.group.labels[axis] == "a" and c.against == "baseline"]
+    assert {c.entry for c in of_a} == {"res-g", "gradia"}
+    assert all(c.seeds == len(SEEDS) for c in of_a)
+
+
 def test_nothing_to_compare_with(tmp_path: Path) -> None:
     grid = {key: value for key, value in GRID.items() if key not in ("baseline", "reference")}
     text = write_report(made_up(tmp_path / "alone", grid, known)).read_text()
