@@ -65,7 +65,7 @@ def test_all_mistakes_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "robust-vit"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("robust-vit", "complete")])
 def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) -> None:
     setup = set_up(options(method=method, annotated_per_class=2, train_per_class=3, train="head"))
     assert len(setup.train) == 30
@@ -75,7 +75,8 @@ def test_the_parts_of_a_run(method: str, options: Callable[..., TrainConfig]) ->
     assert len(setup.val) == 20
     assert setup.scope.trained == ("head.weight", "head.bias")
     assert bool(setup.objective.terms) is (METHODS[method].loss is not None or bool(METHODS[method].sum))
-    assert bool(setup.completion) is (method == "complete" or "complete" in METHODS[method].sum)
+    assert bool(setup.completion) is ("complete" in METHODS[method].sum)
+    assert setup.annotated_images == 20
     assert bool(setup.counterexamples) is (method == "ce")
     assert bool(setup.exchange) is (method == "exchange")
 
@@ -149,6 +150,17 @@ def test_a_method_whose_marks_are_missing(
         ("0.5*ce", "ce is no loss: it stands once and without a weight"),
         ("ce + ce", "ce is no loss"),
         ("0.5*exchange", "exchange is no loss: it stands once and without a weight"),
+        ("0.5*complete + evidence", "complete is no loss: it stands once and without a weight"),
+        ("auto + complete", "auto + complete means complete + evidence + 2.0*soft-iou(score='logit') + comp"),
+        ("auto + lookright", "complete is no loss: it stands once"),
+        (
+            "auto(slack=0)",
+            "auto has no options; it stands for 'complete + evidence + 2*soft-iou(score=logit)'",
+        ),
+        ("complete(threshold=1) + evidence", "threshold: got 1, need a number in (0, 1)"),
+        ("complete(reliable=0.4) + evidence", "reliable: got 0.4, need a number in [0.5, 1]"),
+        ("complete(folds=1) + evidence", "folds: got 1, need 2 or more"),
+        ("evidence + soft-iou(score=probability)", "score: got 'probability', choose contrast or logit"),
         ("exchange(share=0)", "share: got 0, need a share in (0, 1]"),
         ("exchange(fill=mean)", "method: exchange has no option 'fill'; it has share"),
         ("ce(copies=0)", "copies: got 0, need 1 or more"),

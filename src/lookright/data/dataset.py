@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from lookright.data.align import align, align_marks
-from lookright.data.annotations import Area, Item, Marks, Matrix
+from lookright.data.annotations import Area, Item, Matrix
 from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside
 from lookright.data.images import Picture, open_picture
@@ -196,25 +196,31 @@ class ExplanationDataset(Dataset[Sample]):
 
         Returns:
             each annotated class and its annotation, (1, image_size, image_size), int8 where that can hold it;
-            the label and zeros, without opening the photo, where nothing is annotated
+            without opening the photo where nothing is annotated (the label and zeros), or a program has made
+            the marks
         """
         item = self.items[index]
-        if item.annotated:
-            return self._load(index)[1]
-        return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
+        if not item.annotated:
+            return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
+        if isinstance(item.marks, Matrix) and item.marks.made:
+            return ((item.label, self._at_size(item.marks.render(), item, item.label)),)
+        return self._load(index)[1]
 
     def as_drawn(self) -> Self:
         """Give the same images without the negative marks that are derived from positive ones."""
-        return self._changed(self.items, negatives_outside=None)
+        return self if self.negatives_outside is None else self._changed(self.items, negatives_outside=None)
 
-    def with_marks(self, marks: Mapping[int, Marks]) -> Self:
-        """Give the same images with other marks.
+    def with_marks(self, marks: Mapping[int, Matrix]) -> Self:
+        """Give the same images with other marks; photos that are decoded already stay so.
 
         Args:
-            marks: by the index of the image; the others keep theirs
+            marks: by the index of the image, made for it (`Matrix.made`); the others keep theirs
         """
         items = [replace(item, marks=marks.get(i, item.marks)) for i, item in enumerate(self.items)]
-        return self._changed(items, negatives_outside=self.negatives_outside)
+        other = self._changed(items, negatives_outside=self.negatives_outside)
+        for i, (pixels, known) in self._cache.items():
+            other._keep(i, pixels, other.marks(i) if i in marks else known)
+        return other
 
     def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
         other = copy(self)
@@ -238,12 +244,16 @@ class ExplanationDataset(Dataset[Sample]):
         picture = open_picture(item.path)
         pixels = _resize_image(picture.image, self.image_size)
         marks = tuple((label, self._at_size(signed, item, label)) for label, signed in _drawn(item, picture))
-        limit = self.cache_bytes // (worker.num_workers if worker else 1)
+        self._keep(index, pixels, marks, share=worker.num_workers if worker else 1)
+        return pixels, marks
+
+    def _keep(
+        self, index: int, pixels: Tensor, marks: tuple[tuple[int, Tensor], ...], share: int = 1
+    ) -> None:
         size = pixels.nbytes + sum(annotation.nbytes for _, annotation in marks)
-        if self._cached_bytes + size <= limit:
+        if self._cached_bytes + size <= self.cache_bytes // share:
             self._cache[index] = pixels, marks
             self._cached_bytes += size
-        return pixels, marks
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
         marks = _resize_marks(signed, self.image_size)

@@ -38,7 +38,8 @@ def write_document() -> str:
         explainers=[describe_explainer(name, kind) for name, kind in EXPLAINERS.items()],
         choices=_choices(supervising),
         counting=[e.name for e in supervising if e.counts_unmarked],
-        not_counting=[e.name for e in supervising if not e.counts_unmarked],
+        not_counting=[e.name for e in supervising if e.counts_unmarked is False],
+        recommended=describe_method(METHODS["auto"]),
         on_gradients=[e.name for e in methods if e.explained_by == "input-gradient"],
         pooling=[e.name for e in supervising if e.pools],
         same_as=lambda entry: _same_as(entry, methods),
@@ -54,13 +55,15 @@ def _choices(methods: Sequence[Entry]) -> list[tuple[str, list[str]]]:
     """Situations, and the methods that fit."""
     uses = {e.name: tuple(sign for sign in ("positive", "negative") if sign in e.uses) for e in methods}
     both = [e.name for e in methods if len(uses[e.name]) == 2 and "else" not in e.uses]
-    partial = [e.name for e in methods if "positive" in uses[e.name] and not e.counts_unmarked]
+    partial = [e.name for e in methods if "positive" in uses[e.name] and e.counts_unmarked is False]
+    completing = [n for n, info in METHODS.items() if info.completes or "complete" in info.sum]
     layers = [e.name for e in methods if e.at_a_layer]
     return [
         ("positive marks: where the evidence is", [e.name for e in methods if "positive" in uses[e.name]]),
         ("negative marks: where it must not be", [e.name for e in methods if "negative" in uses[e.name]]),
         ("both, and both shall count in every image", both),
         ("positive marks on a part of the evidence: points, scribbles", partial),
+        ("positive marks in some of the images, or on some of the objects in them", completing),
         ("a large network, of which the last stage learns (`--train last-stage`)", layers),
         ("no annotations", ["baseline"]),
     ]

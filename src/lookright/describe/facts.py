@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Literal
 
@@ -17,6 +17,7 @@ from lookright.errors import ConfigError
 from lookright.explainers import EXPLAINERS, Explainer, LayerExplainer
 from lookright.losses import METHODS, ExplanationLoss, MethodInfo
 from lookright.plugins import is_dotted, load, unknown_name
+from lookright.specification import parse_sum
 from lookright.types import Normalization, Request, Score
 
 SCORES = {
@@ -77,6 +78,8 @@ class Entry:
     """methods that are defined on this explainer"""
     chosen: bool = True
     """whether it is for the user to choose: an explainer of a part of the image is for losses alone"""
+    alone: bool = True
+    """whether it does something without another method beside it"""
 
 
 def find_entry(name: str) -> Entry:
@@ -113,9 +116,10 @@ def describe_method(info: MethodInfo) -> Entry:
     if info.exchange:
         return _describe_change(info, BackgroundExchange, "next to nothing", counts_unmarked=True)
     if info.completes:
-        return _describe_change(info, Completion, "once, before training: a second or two")
+        cost = "once, before training: features of all images, and a linear model of their cells"
+        return replace(_describe_change(info, Completion, cost, counts_unmarked=None), alone=False)
     if info.sum:
-        return Entry("method", info.name, info.summary, "lookright", info.sum, uses="positive, negative")
+        return _describe_sum(info)
     if info.loss is None:
         return Entry("method", info.name, info.summary)
     return _describe_loss(
@@ -131,9 +135,9 @@ def _describe_change(
     kind: type[Counterexamples | BackgroundExchange | Completion],
     cost: str,
     *,
-    counts_unmarked: bool = False,
+    counts_unmarked: bool | None = False,
 ) -> Entry:
-    """Describe what changes batches and is no loss."""
+    """Describe what changes batches or annotations and is no loss."""
     doc = _documents(kind)
     return Entry(
         "method",
@@ -146,6 +150,27 @@ def _describe_change(
         counts_unmarked=counts_unmarked,
         cost=cost,
         options=_options(kind, doc),
+    )
+
+
+def _describe_sum(info: MethodInfo) -> Entry:
+    """Describe another name for a sum, by what its parts say of themselves."""
+    parts = [describe_method(METHODS[part.name]) for part in parse_sum("method", info.sum)]
+    losses = [part for part in parts if part.order]
+    return Entry(
+        "method",
+        info.name,
+        info.summary,
+        "lookright",
+        info.sum,
+        "Another name for this sum. Its parts:\n\n" + "\n".join(f"* {p.name}: {p.summary}" for p in parts),
+        explanation=f"as its losses look at it (lookright methods {', '.join(p.name for p in losses)})",
+        uses=", ".join(sign for sign in ("positive", "negative") if any(sign in p.uses for p in parts)),
+        counts_unmarked=any(part.counts_unmarked for part in parts),
+        pools=any(bool(part.pools) for part in parts),
+        order=max(part.order for part in losses),  # second is more than first
+        cost="; ".join(dict.fromkeys(part.cost for part in parts)),
+        at_a_layer=all(loss.at_a_layer for loss in losses),
     )
 
 

@@ -92,7 +92,9 @@ def details(entry: Entry) -> list[tuple[str, str]]:
 def example(entry: Entry) -> str:
     """Write a command that uses it, with one of its options if that shows how."""
     shown = [option for option in entry.options if option.default[:1].isdigit()]
-    text = f'"{entry.name}({shown[0].name}={shown[0].default})"' if shown else entry.name
+    text = f"{entry.name}({shown[0].name}={shown[0].default})" if shown else entry.name
+    text = text if entry.alone else f"{text} + evidence"
+    text = f'"{text}"' if set(text) & set("( ") else text
     return f"lookright train DATA --out RUN --{entry.kind} {text}"
 
 

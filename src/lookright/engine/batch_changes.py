@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -12,7 +13,7 @@ from lookright.data import Counterexamples
 from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange, exchanging
-from lookright.errors import ConfigError
+from lookright.errors import ConfigError, LookrightWarning
 from lookright.losses import parse_method
 from lookright.models import Classifier
 from lookright.plugins import make
@@ -47,10 +48,19 @@ def make_completion(config: TrainConfig, task: Task) -> Completion | None:
             several annotated classes.
     """
     completion = _sole_part(config, "complete", Completion)
-    if completion is not None and task is Task.MULTI_LABEL:
+    if completion is None:
+        return None
+    if task is Task.MULTI_LABEL:
         raise ConfigError(
-            "method: complete needs one annotation per image: which class unmarked cells speak for, features "
-            "do not tell it"
+            "method: complete needs one annotation per image: which of several classes an unmarked cell "
+            "speaks for, features do not tell; use another method"
+        )
+    if len(parse_method(config)) == 1:
+        warnings.warn(
+            f"method: {config.method} alone trains like baseline: no loss uses the annotations that it "
+            "completes; add one, complete + evidence say",
+            LookrightWarning,
+            stacklevel=3,
         )
     return completion
 
@@ -61,9 +71,11 @@ def _sole_part(config: TrainConfig, name: str, kind: type[Made]) -> Made | None:
     if not found:
         return None
     if len(found) > 1 or found[0].weight != 1:
+        meant = " + ".join(map(str, parse_method(config)))
+        names = "" if config.method.count("+") == meant.count("+") else f"; {config.method} means {meant}"
         raise ConfigError(
             f"method: {name} is no loss: it stands once and without a weight; how much it does is "
-            f"said in parentheses (lookright methods {name})"
+            f"said in parentheses (lookright methods {name}){names}"
         )
     return cast(Made, make("method", kind, found[0].options, name=name))
 

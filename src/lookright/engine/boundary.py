@@ -47,6 +47,6 @@ def find_boundary(network: nn.Module, scope: TrainScope, *, image_size: int) -> 
         if execution.view is not None and execution.name and names.count(execution.name) == 1:
             return Boundary(execution.name, execution.view)
     raise ConfigError(
-        f"method: it looks at the maps below what learns, and below {parts[0]} there are none; use another "
-        "method"
+        f"method: exchange and complete work on the maps below what learns, and below {parts[0]} there are "
+        "none; use another method"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ CELLS = 20_000
 _STRENGTH = 0.01  # C of scikit-learn: chosen on training photos of gender_coco and pets_catdog
 _SMALLEST_SD = 1e-6
 _SMALLEST_SHARE = 0.25  # of a cell that is marked, as `lookright.resize` counts it
+_TOGETHER = 64  # images at a time
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Completion:
     `reliable`).
 
     Args:
-        threshold: of the region, in (0, 1)
+        threshold: of the region, in (0, 1): above it a cell is evidence
         complete_below: c below which annotated images are completed too, in [0, 1]; 0: never
         reliable: AUROC that is needed, in [0.5, 1]
         folds: of cross-validation, 2 or more
@@ -85,13 +87,11 @@ class Completion:
         reliable: float = 0.7,
         folds: int = 4,
     ) -> None:
-        for name, value, low, high in (
-            ("threshold", threshold, 0, 1),
-            ("complete_below", complete_below, 0, 1),
-            ("reliable", reliable, 0.5, 1),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(f"{name}: got {value}, need a number in [{low}, {high}]")
+        if not 0 < threshold < 1:
+            raise ConfigError(f"threshold: got {threshold}, need a number in (0, 1)")
+        for name, value, low in (("complete_below", complete_below, 0), ("reliable", reliable, 0.5)):
+            if not low <= value <= 1:
+                raise ConfigError(f"{name}: got {value}, need a number in [{low}, 1]")
         if folds < 2:
             raise ConfigError(f"folds: got {folds}, need 2 or more")
         self.threshold, self.complete_below = threshold, complete_below
@@ -108,46 +108,74 @@ class Completion:
             marked: (N,) bool, images with a positive mark, two or more
             mirrored: (N, C, h, w), of the mirrored images; regions are then the mean of both
         """
-        views = [(_cells(features), share)]
+        views = [_View.of(features)]
         if mirrored is not None:
-            views.append((_cells(mirrored.flip(-1)), share))
-        shape = (len(features), *features.shape[2:])
+            views.append(_View.of(mirrored, mirrored=True))
         learned = marked.nonzero()[:, 0]
-        found = self._region(views, shape, learned, torch.arange(len(features)))
+        found = self._region(views, share, learned, torch.arange(len(features)))
         folds = torch.arange(len(learned)) % min(self.folds, len(learned))
         for fold in range(int(folds.max()) + 1):  # nobody tells of what he learned from
             held_out = learned[folds == fold]
-            found[held_out] = self._region(views, shape, learned[folds != fold], held_out)
+            found[held_out] = self._region(views, share, learned[folds != fold], held_out)
         own, told = share[learned, 0], found[learned]
         drawn = float((own * told).sum() / own.sum())
         return Completed(region=(found / max(drawn, 1e-6)).clamp(max=1), drawn=drawn, auroc=_auroc(own, told))
 
-    def _region(
-        self, views: list[tuple[Cells, Tensor]], shape: tuple[int, ...], learned: Tensor, asked: Tensor
-    ) -> Tensor:
+    def _region(self, views: list[_View], share: Tensor, learned: Tensor, asked: Tensor) -> Tensor:
+        """How likely the cells of the images `asked` are marked, from those of `learned`: (A, h, w)."""
         from sklearn.linear_model import LogisticRegression  # takes a while to import
 
-        cells = np.concatenate([view[learned.numpy()].reshape(-1, view.shape[-1]) for view, _ in views])
-        share = np.concatenate([share[learned].flatten().double().numpy() for _, share in views])
-        if len(cells) > CELLS:
-            drawn = np.random.default_rng(0).choice(len(cells), CELLS, replace=False)
-            cells, share = cells[drawn], share[drawn]
+        cells, shares = _draw(views, share, learned)
         mean, sd = cells.mean(axis=0), cells.std(axis=0) + _SMALLEST_SD
         cells = (cells - mean) / sd
         model = LogisticRegression(C=_STRENGTH, max_iter=100, tol=1e-3)
         labels = np.repeat([1, 0], len(cells))  # a cell counts on both sides, each by its share
-        model.fit(np.concatenate([cells, cells]), labels, np.concatenate([share, 1 - share]))
-        total = sum(
-            model.predict_proba((view[asked.numpy()].reshape(-1, view.shape[-1]) - mean) / sd)[:, 1]
-            for view, _ in views
-        )
-        return torch.from_numpy(np.asarray(total) / len(views)).float().view(len(asked), *shape[1:])
+        model.fit(np.concatenate([cells, cells]), labels, np.concatenate([shares, 1 - shares]))
+        told = []
+        for start in range(0, len(asked), _TOGETHER):
+            images = asked[start : start + _TOGETHER].numpy()
+            of = [model.predict_proba((view.all_cells(images) - mean) / sd)[:, 1] for view in views]
+            told.append(np.asarray(sum(of)) / len(views))
+        return torch.from_numpy(np.concatenate(told)).float().view(len(asked), *share.shape[2:])
 
 
-def _cells(features: Tensor) -> Cells:
-    """(N, C, h, w) -> (N, h w, C)"""
-    cells: Cells = features.detach().cpu().double().flatten(2).transpose(1, 2).numpy()
-    return cells
+def _draw(views: list[_View], share: Tensor, images: Tensor) -> tuple[Cells, Cells]:
+    """Features (n, C) of cells of some images in all views, `CELLS` at most, and their shares (n,)."""
+    size = (len(views), len(images), share.shape[2] * share.shape[3])
+    drawn = np.arange(math.prod(size))
+    if len(drawn) > CELLS:
+        drawn = np.random.default_rng(0).choice(len(drawn), CELLS, replace=False)
+    view, image, cell = np.unravel_index(drawn, size)
+    image = images.numpy()[image]
+    cells = np.empty((len(drawn), views[0].features.shape[2]))
+    for i, each in enumerate(views):
+        cells[view == i] = each.cells(image[view == i], cell[view == i])
+    return cells, share.flatten(1).double().numpy()[image, cell]
+
+
+@dataclass(frozen=True)
+class _View:
+    """Features of all images as they are computed; of some cells at a time as float64, for they are many."""
+
+    features: NDArray[np.float32]
+    """(N, h w, C)"""
+    order: NDArray[np.int64]
+    """where the cells of the image are in the features, (h w,)"""
+
+    @classmethod
+    def of(cls, features: Tensor, *, mirrored: bool = False) -> Self:
+        order = torch.arange(features.shape[2] * features.shape[3]).view(features.shape[2:])
+        order = order.flip(-1) if mirrored else order
+        maps = features.detach().float().cpu()
+        return cls(maps.flatten(2).transpose(1, 2).numpy(), order.flatten().numpy())
+
+    def cells(self, image: NDArray[np.int64], cell: NDArray[np.int64]) -> Cells:
+        """The features of cells, (..., C)."""
+        return self.features[image, self.order[cell]].astype(np.float64)
+
+    def all_cells(self, images: NDArray[np.int64]) -> Cells:
+        """The features of all cells of some images, (n h w, C)."""
+        return self.cells(images[:, None], np.arange(len(self.order))).reshape(-1, self.features.shape[2])
 
 
 def _auroc(share: Tensor, region: Tensor) -> float:

@@ -28,6 +28,7 @@ from lookright.engine.batch_changes import (
     make_counterexamples,
     make_exchange,
 )
+from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.streaming import check_stream, make_stream
 from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
@@ -113,7 +114,12 @@ def set_up(config: TrainConfig) -> Setup:
     completion = make_completion(config, output.task)
     if completion is not None:
         if isinstance(train, ShardedDataset):
-            raise ConfigError("method: complete needs a folder of images, not a stream of shards")
+            raise ConfigError(
+                f"method: complete looks at all images before training, and those of {config.data} are "
+                "streamed; give the folder that was packed, or use another method"
+            )
+        # Where there is no place to look at, that is said now.
+        find_boundary(classifier.network, config.train, image_size=config.image_size)
         supervision.append(completion)
     check_annotations(config.method, supervision, train)
     val = None

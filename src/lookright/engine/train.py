@@ -83,9 +83,9 @@ def _train_process(
     fabric: Fabric, config: TrainConfig, setup: Setup | None, command: str, store: FeatureStore | None
 ) -> None:
     setup = set_up(config) if setup is None else setup
-    if store is None and setup.completion is not None:  # what completes annotations and what trains share it
+    if store is None and setup.completion is not None:  # shared by what completes annotations and what trains
         store = FeatureStore.of(config)
-    setup = complete(setup, config, fabric.device, store)
+    setup = complete(setup, config, fabric, store)
     trainer = Trainer(fabric, config, setup, command, store)
     try:
         trainer.run()

@@ -128,7 +128,8 @@ def _spelled_out(part: Part, meant: str) -> list[Part]:
     """The parts of what a method is another name for; a weight is that of its losses."""
     if part.options:
         raise ConfigError(
-            f"method: {part.name} stands for '{meant}' and has no options; write that, with them"
+            f"method: {part.name} has no options; it stands for '{meant}': write that, and options behind "
+            "its parts"
         )
     return [
         each if METHODS[each.name].loss is None else replace(each, weight=part.weight * each.weight)
@@ -302,7 +303,9 @@ METHODS: dict[str, MethodInfo] = {
             _no_loss,
             sum=_RECOMMENDED,
         ),
-        MethodInfo("lookright", "auto, under a name that will not change", None, _no_loss, sum=_RECOMMENDED),
+        MethodInfo(
+            "lookright", "what auto is today: auto may improve, this stays", None, _no_loss, sum=_RECOMMENDED
+        ),
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo("gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA)),
         MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS)),

@@ -22,8 +22,11 @@ class SoftIoU(ExplanationLoss):
     mark is the share of its cell that is in the set.
 
     Args:
-        score: contrast, the map of the difference of logits, which `Evidence` penalises as well; or logit,
-            the map of one class, which people look at: what all classes have in common counts there too
+        score: contrast, the map of the difference of logits, as in `evidence`; or logit, the map of the
+            class's own, which people look at: what all classes have in common is in it too
+
+    Raises:
+        ConfigError: another score.
 
     Shapes:
         explanation (B, 1, h, w) in [0, 1], annotation (B, 1, H, W) -> scalar in [0, 1]
