@@ -291,7 +291,7 @@ def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
 
-_RECOMMENDED = "complete + evidence + 2*soft-iou(score=logit)"
+_RECOMMENDED = "complete + evidence + 3*soft-iou(score=logit)"
 
 METHODS: dict[str, MethodInfo] = {
     info.name: info
