@@ -37,6 +37,14 @@ MISTAKES = {
         "train {data} --out {new} {small} --method res-g*2",
         "a weight stands before its name",
     ),
+    "a name for a sum with options": (
+        "train {data} --out {new} {small} --method auto(x=1)",
+        "method: auto has no options; it stands for 'complete + evidence + ",
+    ),
+    "no such data set to prepare": (
+        "data prepare scenes --out {new}",
+        "argument NAME: invalid choice: 'scenes' (choose from",
+    ),
     "no such option of a method": (
         "train {data} --out {new} {small} --method res-g(slak=0)",
         "method: res-g has no option 'slak'; it has slack, threshold, impute, per_image",

@@ -52,7 +52,8 @@ class Parser(jsonargparse.ArgumentParser):
         """Give the help without jsonargparse's note on bare options: the usage line says what may be bare."""
         text: str = super().format_help() if formatter is None else super().format_help(formatter)
         text = re.sub(r"\n*note: extra positionals[^\n]*", "", text)
-        return re.sub(r"(usage: .*?) \[\w+( \[\w+)*\]+\n", r"\1\n", text, count=1)
+        bare = r"\s+\[(?!options\])\w+(?:\s+\[\w+)*\]+\n"
+        return re.sub(rf"(usage: .*?){bare}", r"\1\n", text, count=1, flags=re.DOTALL)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print one line and leave."""
@@ -94,8 +95,9 @@ def read_config(config: type[C], options: Namespace) -> C:
 def refuse_unknown(parser: Parser, arguments: Sequence[str]) -> None:
     """Say so where an option is mistyped, before it is taken for a value."""
     nested = parser._subcommands_action
-    if nested is not None and arguments and arguments[0] in nested.choices:
-        refuse_unknown(nested.choices[arguments[0]], arguments[1:])
+    if nested is not None and arguments and not arguments[0].startswith("-"):
+        if arguments[0] in nested.choices:  # otherwise the name is what is mistyped
+            refuse_unknown(nested.choices[arguments[0]], arguments[1:])
         return
     known = {flag for flag in parser._option_string_actions if flag.startswith("--")}
     for text in arguments:

@@ -296,6 +296,7 @@ _RECOMMENDED = "complete + evidence + 3*soft-iou(score=logit)"
 METHODS: dict[str, MethodInfo] = {
     info.name: info
     for info in (
+        MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo(
             "auto",
             "what we recommend: annotations are completed, evidence outside is penalised, the map is fitted",
@@ -306,7 +307,6 @@ METHODS: dict[str, MethodInfo] = {
         MethodInfo(
             "lookright", "what auto is today: auto may improve, this stays", None, _no_loss, sum=_RECOMMENDED
         ),
-        MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo("gradia", "L1 distance between explanation and positive marks", GRADIA, _one(GRADIA)),
         MethodInfo("haics", "binary cross-entropy on the marked cells", HAICS, _one(HAICS)),
         MethodInfo(
