@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,55 @@ def test_unannotated_image_and_collate(pets: Path) -> None:
 def test_arguments_out_of_range(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(options))}.*got"):
         dataset((), **options)
+
+
+class TestOtherMarks:
+    """The same images, with marks that a program made."""
+
+    MADE = Matrix(np.eye(4, dtype=np.uint8), made=True)
+
+    def test_the_others_keep_theirs(self, aligned: tuple[Item, ...]) -> None:
+        data = dataset(aligned, flip=True, seed=3)
+        changed = data.with_marks({1: self.MADE})
+        assert data.items == aligned, "the data set itself stays as it was"
+        data.set_epoch(5)
+        assert changed.epoch == 5
+        for i in (0, 2):
+            assert torch.equal(changed[i].annotation, data[i].annotation)
+        expected = torch.eye(4).repeat_interleave(8, 0).repeat_interleave(8, 1)[None]
+        assert torch.equal(changed.sample(1, mirrored=False).annotation, expected)
+        assert torch.equal(changed.sample(1, mirrored=True).annotation, expected.flip(-1))
+        assert torch.equal(changed.marks(1)[0][1].float(), expected)
+
+    def test_an_image_without_marks_is_annotated_then(self, aligned: tuple[Item, ...]) -> None:
+        bare = dataset(tuple(replace(item, marks=None) for item in aligned))
+        assert bare.with_marks({4: self.MADE}).annotated == [i == 4 for i in range(20)]
+
+    def test_photos_are_not_decoded_again(self, aligned: tuple[Item, ...]) -> None:
+        data = dataset(aligned, cache_bytes=10 * 32 * 32 * 4)
+        first = [data[i] for i in range(20)]
+        changed = data.with_marks(dict.fromkeys(range(0, 20, 2), self.MADE))
+        for item in aligned:
+            item.path.unlink()
+        for i in range(10):
+            assert torch.equal(changed[i].image, first[i].image)
+            assert torch.equal(changed[i].annotation, first[i].annotation) is bool(i % 2)
+        assert changed.marks(18)[0][1].sum() == 4 * 64, "marks that are made need no photo"
+        with pytest.raises(DataError, match="no such file"):
+            changed.marks(19)
+
+    def test_they_are_not_made_rough_and_negatives_are_derived(self, aligned: tuple[Item, ...]) -> None:
+        options = {"negatives_outside": 0.0}
+        rough = dataset(aligned, corrupt="drop(1.0)", **options)
+        changed = rough.with_marks({1: self.MADE})
+        assert (rough[1].annotation > 0).sum() < (dataset(aligned)[1].annotation > 0).sum()
+        assert torch.equal(changed[0].annotation, rough[0].annotation)
+        clean = dataset(aligned, **options).with_marks({1: self.MADE})
+        assert torch.equal(changed[1].annotation, clean[1].annotation)
+        assert clean[1].annotation.unique().tolist() == [-1.0, 1.0]
+
+    def test_as_drawn(self, aligned: tuple[Item, ...]) -> None:
+        data = dataset(aligned, negatives_outside=0.0)
+        assert data[0].annotation.unique().tolist() == [-1.0, 1.0]
+        assert torch.equal(data.as_drawn()[0].annotation, dataset(aligned)[0].annotation)
+        assert data[0].annotation.unique().tolist() == [-1.0, 1.0]

@@ -77,6 +77,7 @@ LOSSES: dict[str, Callable[[], ExplanationLoss]] = {
     "evidence": Evidence,
     "evidence negative": lambda: Evidence(Outside.NEGATIVE),
     "soft iou": SoftIoU,
+    "soft iou of the logit": lambda: SoftIoU("logit"),
     "hint": HINT,
     "cyborg": CYBORG,
     "cyborg by magnitude": lambda: weighed_by_magnitude(CYBORG(alpha=0.3)),

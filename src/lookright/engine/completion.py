@@ -47,8 +47,9 @@ class Completion:
 
     People mark some of the evidence: what is unmarked may be evidence too. Learning from positive and
     unlabelled examples (Elkan & Noto, KDD 2008): if marked cells are a random part of the evidence, the
-    probability to be marked is c times that to be evidence, and c is its mean over the marked cells. What is
-    told of an annotated image comes from a model that has not seen it (cross-validation over images).
+    probability to be marked is c times that to be evidence, and c is its mean over the marked cells (too low
+    where some of the evidence looks like the rest). What is told of an annotated image comes from a model
+    that has not seen it (cross-validation over images).
 
     * An image without an annotation gets one: positive where the region is above `threshold`.
     * An annotated image keeps its marks. Where c is below `complete_below`, so that much seems undrawn, its

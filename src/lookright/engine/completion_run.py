@@ -147,7 +147,9 @@ def _views(
     trunk = None
     if config.cache_features:
         trunk = make_trunk(setup.classifier, [setup.explainer], image_size=config.image_size, store=store)
-        if trunk is not None and not trunk.fill([train], device):
+        # Those of validation too: as training asks for them, in the same batches.
+        datasets = [images for images in (train, setup.val) if isinstance(images, ExplanationDataset)]
+        if trunk is not None and not trunk.fill(datasets, device):
             trunk = None
     boundary = find_boundary(network, config.train, image_size=config.image_size)
     orientations = (False, True) if train.flip else (False,)
