@@ -20,7 +20,6 @@ from lookright.engine.boundary import Boundary, find_boundary
 from lookright.engine.channels_last import place
 from lookright.engine.completion import Completion
 from lookright.engine.features import FeatureStore
-from lookright.engine.processes import together
 from lookright.engine.setup import Setup
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError, LookrightWarning, NonFiniteError
@@ -68,7 +67,10 @@ def complete(setup: Setup, config: TrainConfig, fabric: Fabric, store: FeatureSt
                 found = find_marks(setup.completion, train, *views)
             except LookrightError as error:
                 found = error
-    marks, facts = fabric.broadcast(together(fabric, lambda: _unless_failed(found)))
+    found = fabric.broadcast(found)
+    if isinstance(found, LookrightError):  # in every process: none waits for one that stopped
+        raise found
+    marks, facts = found
     return replace(setup, train=train.with_marks(marks), completed=facts)
 
 
@@ -202,12 +204,6 @@ def _without_photos(images: ExplanationDataset, indices: Sequence[int], mirrored
         mirrored=(mirrored,) * count,
         pixels=lambda: _with_photos(images, indices, mirrored).image,
     )
-
-
-def _unless_failed(found: Found | LookrightError) -> Found:
-    if isinstance(found, LookrightError):
-        raise found
-    return found
 
 
 def _warn(why: str) -> None:
