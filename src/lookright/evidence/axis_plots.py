@@ -81,7 +81,8 @@ def _curves(axes: Axes, results: Results, series: Series, measure: str, looks: d
         points = []
         for group in series.groups.values():
             at = _annotated(results, group)
-            mean = mean_of(results, group, entry, measure)
+            there = results.group_of(group, entry)  # plain training counts whatever the annotations
+            mean = mean_of(results, there or group, entry, measure)
             if mean.n and at:
                 points.append((at, mean))
         points.sort(key=lambda point: point[0])
@@ -99,6 +100,7 @@ def _curves(axes: Axes, results: Results, series: Series, measure: str, looks: d
             elinewidth=0.7,
             **look,
         )
+    axes.set_visible(bool(ticks))  # a measure that is not of this data, say: no groups
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())

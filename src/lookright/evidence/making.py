@@ -27,11 +27,31 @@ def incomplete(results: Results) -> list[str]:
         lines.append(f"- and {len(failed) - _FAILURES} more that failed, see results.csv")
     if results.missing_choosing:
         lines.append(f"- missing: {results.missing_choosing} of the runs that choose hyperparameters")
+    by_seeds: dict[str, list[str]] = {}
     for group, entry, seeds in results.missing():
-        lines.append(f"- missing: {escaped(entry)}, {group.title}: seed {', '.join(map(str, seeds))}")
+        by_seeds.setdefault(_ranges(seeds), []).append(f"{escaped(entry)}, {group.title}")
+    for which, cells in by_seeds.items():
+        where = cells[0] if len(cells) == 1 else f"{len(cells)} of {len(results.grid.cells())} cells"
+        lines.append(f"- missing: {where}: seed {which}")
     if not lines:
         return []
     return ["**Not all runs have finished; what is told rests on those that have.**", "", *lines]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Tell numbers, rows of them by their ends.
+
+    Example:
+        >>> _ranges([0, 3, 4, 5, 7, 8])
+        '0, 3 to 5, 7, 8'
+    """
+    rows: list[list[int]] = []
+    for each in numbers:
+        if rows and each == rows[-1][-1] + 1:
+            rows[-1].append(each)
+        else:
+            rows.append([each])
+    return ", ".join(f"{row[0]} to {row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)
 
 
 def making(results: Results, page: Path | None) -> list[str]:
