@@ -210,6 +210,16 @@ def test_choice_of_hyperparameters_is_told(tmp_path: Path) -> None:
     assert text.count("| lr 0.002 |") == 3
 
 
+def test_what_is_not_tuned_is_told(tmp_path: Path) -> None:
+    choose = {"options": {"lr": [0.001, 0.002]}, "fixed": ["baseline"], "by": "accuracy", "seeds": [100]}
+    known_too = made_up(
+        tmp_path / "fixed", GRID | {"choose": choose}, lambda r: known(r) | {"val_accuracy": 0.5}
+    )
+    text = write_report(known_too).read_text()
+    assert "with the same budget for every other entry: in each group 2 candidates" in text
+    assert "baseline: as they are, nothing was chosen." in text
+
+
 def test_rows_of_an_earlier_grid_are_left_out(experiment: Path) -> None:
     file = experiment / "results.csv"
     rows = list(csv.DictReader(file.open()))

@@ -122,11 +122,15 @@ def _choosing(grid: Grid) -> str:
         )
     seeds = "seed" + "s" * (len(choose.seeds) > 1) + " " + ", ".join(map(str, choose.seeds))
     apart = "" if set(choose.seeds) & set(grid.seeds) else ", which the runs below do not have"
-    own = f" {', '.join(map(escaped, choose.own))}: as many candidates of their own." if choose.own else ""
+    as_they_are = [label for label, candidates in choose.own.items() if candidates == ({},)]
+    tuned = [label for label in choose.own if label not in as_they_are]
+    own = f" {', '.join(map(escaped, tuned))}: as many candidates of their own." if tuned else ""
+    own += f" {', '.join(map(escaped, as_they_are))}: as they are, nothing was chosen." if as_they_are else ""
+    every = "every entry" if not as_they_are else "every other entry"
     names = dict.fromkeys(f"`{name}`" for options in choose.candidates for name in options)
     return (
         f"Hyperparameters ({', '.join(names)}) were chosen on validation images only, with the same budget "
-        f"for every entry: in each group {len(choose.candidates)} candidates, trained with {seeds}{apart}; "
+        f"for {every}: in each group {len(choose.candidates)} candidates, trained with {seeds}{apart}; "
         f"the largest mean of {' and '.join(choose.by)} was taken.{own}"
     )
 
