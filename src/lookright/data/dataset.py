@@ -202,8 +202,8 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         if not item.annotated:
             return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
-        if isinstance(item.marks, Matrix) and item.marks.made:
-            return ((item.label, self._at_size(item.marks.render(), item, item.label)),)
+        if (made := _made(item)) is not None:
+            return ((item.label, self._at_size(made.render(), item, item.label)),)
         return self._load(index)[1]
 
     def as_drawn(self) -> Self:
@@ -257,8 +257,7 @@ class ExplanationDataset(Dataset[Sample]):
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
         marks = _resize_marks(signed, self.image_size)
-        made = isinstance(item.marks, Matrix) and item.marks.made
-        if self.corruption is not None and signed is not None and not made:
+        if self.corruption is not None and signed is not None and _made(item) is None:
             drawn = marks[0].float().numpy()
             of = label if item.marks_by_class else 0
             rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)
@@ -310,6 +309,11 @@ def _with_rows(batch: Batch, samples: Sequence[Sample]) -> Batch:
     rows = Rows(torch.tensor(image), torch.tensor(label))
     annotated = batch.annotated[rows.image]
     return batch._replace(annotation=torch.stack(annotation), annotated=annotated, rows=rows)
+
+
+def _made(item: Item) -> Matrix | None:
+    """The marks of an image that a program has made."""
+    return item.marks if isinstance(item.marks, Matrix) and item.marks.made else None
 
 
 def _drawn(item: Item, picture: Picture) -> list[tuple[int, Area | None]]:

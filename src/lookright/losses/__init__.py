@@ -3,6 +3,7 @@
 from lookright.losses.activation import TAP
 from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
 from lookright.losses.bounds import R4, IBPEx
+from lookright.losses.build import build_objective, parse_method
 from lookright.losses.decomposition import CDEP
 from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import (
@@ -13,7 +14,7 @@ from lookright.losses.imputers import (
     deep_imputer,
     shallow_imputer,
 )
-from lookright.losses.methods import METHODS, MethodInfo, build_objective, parse_method
+from lookright.losses.methods import METHODS, MethodInfo
 from lookright.losses.objective import Objective, ObjectiveResult, Term
 from lookright.losses.outside import RRRG, Evidence, Outside, RRRStar
 from lookright.losses.overlap import Energy, SoftIoU

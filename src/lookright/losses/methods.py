@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import cast, get_args
 
 from lookright.config import ImputerName, TrainConfig
@@ -14,7 +14,7 @@ from lookright.losses.bounds import R4, IBPEx
 from lookright.losses.decomposition import CDEP
 from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import AsDrawn, GaussianImputer, deep_imputer, shallow_imputer
-from lookright.losses.objective import Objective, Term
+from lookright.losses.objective import Term
 from lookright.losses.outside import RRRG, Evidence, Outside, RRRStar
 from lookright.losses.overlap import Energy, SoftIoU
 from lookright.losses.pointwise import HAICS, HINT, L1, PPCE
@@ -22,10 +22,8 @@ from lookright.losses.pyramid import Harmonization
 from lookright.losses.relevance import RobustViT
 from lookright.losses.res import RES
 from lookright.losses.tradeoff import CYBORG, GRADIA
-from lookright.plugins import check_kind, is_dotted, load, make, unknown_name
-from lookright.resize import ResizeRule
-from lookright.specification import Part, parse_sum
-from lookright.types import Normalization, Score, Target, Task
+from lookright.plugins import make
+from lookright.types import Normalization
 
 Options = Mapping[str, object]
 
@@ -68,89 +66,18 @@ class MethodInfo:
     """what its options in parentheses are given to; None: the loss itself"""
 
 
-def build_objective(
-    config: TrainConfig, stride: int, layers: tuple[str, ...] = (), *, task: Task = Task.SINGLE_LABEL
-) -> Objective:
-    """Make the objective of a run.
+def make_term(name: str, kind: object, options: Options, given: Options | None = None) -> Term:
+    """Make the term of one loss.
 
     Args:
-        config: the options of the run; its `method` is a sum such as 'res-g + 0.3*energy', each part a name
-            of `METHODS` or a dotted path to a loss of your own, with options in parentheses
-        stride: pixels per cell of the explanation, for imputers that work on the image
-        layers: the stages of the network, lowest first, for losses on several layers
-        task: what the network predicts
+        name: of the method, as the user wrote it
+        kind: what makes the loss
+        options: of the user
+        given: what the user cannot set
 
     Raises:
-        ConfigError: an unknown method, a path that does not import, an option that is not there or out of
-            its range.
-
-    Example:
-        >>> objective = build_objective(TrainConfig(method="res-g + 0.3*gradia"), stride=32)
-        >>> [(type(term.loss).__name__, term.weight) for term in objective.terms]
-        [('RES', 1.0), ('GRADIA', 0.3)]
+        ConfigError: an option that is not there or out of its range, or what is made is no loss.
     """
-    context = MethodContext(config, stride, layers)
-    terms = [term for part in parse_method(config) for term in _terms(part, context)]
-    for term in terms:
-        term.loss.resize = ResizeRule(config.resize)
-        term.loss.magnitude_is_weight = config.combine == "agreement"
-        request = term.loss.request
-        if request.explainer is None:  # a loss that is defined on one quantity keeps it
-            request = replace(
-                request,
-                target=Target(config.explain),
-                score=request.score if config.score == "auto" else Score(config.score),
-            )
-        term.loss.request = request
-    return Objective(terms, task=task)
-
-
-def parse_method(config: TrainConfig) -> tuple[Part, ...]:
-    """Read the option `method`; what is another name for a sum is that sum.
-
-    Raises:
-        ConfigError: it is no sum of names, or a name is unknown.
-
-    Example:
-        >>> [part.name for part in parse_method(TrainConfig(method="auto"))]
-        ['complete', 'evidence', 'soft-iou']
-    """
-    parts: list[Part] = []
-    for part in parse_sum("method", config.method):
-        if part.name not in METHODS and not is_dotted(part.name):
-            raise unknown_name("method", part.name, METHODS, "a loss of your own as module.Class")
-        info = METHODS.get(part.name)
-        parts += [part] if info is None or not info.sum else _spelled_out(part, info.sum)
-    return tuple(parts)
-
-
-def _spelled_out(part: Part, meant: str) -> list[Part]:
-    """The parts of what a method is another name for; a weight is that of its losses."""
-    if part.options:
-        raise ConfigError(
-            f"method: {part.name} has no options; it stands for '{meant}': write that, and options behind "
-            "its parts"
-        )
-    return [
-        each if METHODS[each.name].loss is None else replace(each, weight=part.weight * each.weight)
-        for each in parse_sum("method", meant)
-    ]
-
-
-def _terms(part: Part, context: MethodContext) -> list[Term]:
-    info = METHODS.get(part.name)
-    if info is None:
-        kind = load("method", part.name)
-        check_kind("method", part.name, kind, ExplanationLoss)
-        terms = [_term(part.name, kind, part.options)]
-    else:
-        terms = info.recipe(replace(context, name=part.name), part.options)
-    weight = context.config.explanation_weight * part.weight
-    balanced = context.config.weighting == "gradient"
-    return [Term(term.loss, weight * term.weight, balanced) for term in terms]
-
-
-def _term(name: str, kind: object, options: Options, given: Options | None = None) -> Term:
     loss = make("method", kind, options, name=name, given=given)
     if not isinstance(loss, ExplanationLoss):
         raise ConfigError(f"method: {name} gave a {type(loss).__name__}, not an ExplanationLoss")
@@ -166,7 +93,7 @@ def _one(kind: Callable[..., ExplanationLoss]) -> Recipe:
     """Make the recipe of a method that is one loss, with the loss's own options."""
 
     def recipe(context: MethodContext, options: Options) -> list[Term]:
-        return [_term(context.name, kind, options)]
+        return [make_term(context.name, kind, options)]
 
     return recipe
 
@@ -192,7 +119,7 @@ def _res(
 
 def _res_g(context: MethodContext, options: Options) -> list[Term]:
     flags = _flags(context.config, "slack", "threshold", "impute", "per_image")
-    return [_term(context.name, _res, flags | dict(options))]
+    return [make_term(context.name, _res, flags | dict(options))]
 
 
 def _res_with_learned_imputer(
@@ -231,7 +158,7 @@ def _res_l(context: MethodContext, options: Options) -> list[Term]:
         *("regularizer", "stop_gradient", "published_init"),
     )
     given = {"stride": context.stride}
-    return [_term(context.name, _res_with_learned_imputer, flags | dict(options), given=given)]
+    return [make_term(context.name, _res_with_learned_imputer, flags | dict(options), given=given)]
 
 
 def _outside(*, outside: str = "complement", overlap: float = 0.0) -> list[Term]:
