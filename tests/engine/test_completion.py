@@ -309,6 +309,7 @@ class TestRuns:
         assert 0.5 < facts["completed"]["drawn"] <= 1
         assert 0.9 < facts["completed"]["auroc"] <= 1
         assert facts["method"] == "auto"
+        assert facts["objective"].startswith("complete + ")
 
     def test_without_it_nothing_is_told(self, options: Callable[..., TrainConfig]) -> None:
         assert train(options(epochs=1)).facts()["completed"] is None

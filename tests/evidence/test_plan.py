@@ -17,6 +17,7 @@ from lookright.evidence.plan import (
     final_runs,
 )
 from lookright.evidence.table import Table
+from lookright.losses import METHODS
 
 
 def grid_of(**changes: Any) -> Grid:
@@ -141,3 +142,14 @@ def test_a_set_that_is_made_first_need_not_be_there(tmp_path: Path) -> None:
     assert choose_runs(grid)[0].config(tmp_path).data == tmp_path / "data" / "photos"
     with pytest.raises(ConfigError, match="photos does not exist"):
         check_plan(replace(grid, prepare={}), tmp_path)
+
+
+def test_rows_of_what_auto_stood_for_before_are_not_taken_for_todays(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = {"method": ["auto", "2*evidence"], "seed": [0]}
+
+    def fingerprints(meaning: str) -> list[str]:
+        monkeypatch.setitem(METHODS, "auto", replace(METHODS["auto"], sum=meaning))
+        return [run.fingerprint for run in expected_runs(grid_of(axes=axes), Table(Path("none.csv")))]
+
+    before, after = fingerprints("gradia"), fingerprints("evidence")
+    assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]

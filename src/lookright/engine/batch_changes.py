@@ -14,7 +14,7 @@ from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange, exchanging
 from lookright.errors import ConfigError, LookrightWarning
-from lookright.losses import parse_method
+from lookright.losses import parse_method, spell_out
 from lookright.models import Classifier
 from lookright.plugins import make
 from lookright.types import Batch, Task
@@ -71,8 +71,8 @@ def _sole_part(config: TrainConfig, name: str, kind: type[Made]) -> Made | None:
     if not found:
         return None
     if len(found) > 1 or found[0].weight != 1:
-        meant = " + ".join(map(str, parse_method(config)))
-        names = "" if config.method.count("+") == meant.count("+") else f"; {config.method} means {meant}"
+        meant = spell_out(config)
+        names = "" if meant == config.method else f"; {config.method} means {meant}"
         raise ConfigError(
             f"method: {name} is no loss: it stands once and without a weight; how much it does is "
             f"said in parentheses (lookright methods {name}){names}"

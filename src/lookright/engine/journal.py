@@ -29,6 +29,7 @@ from lookright.engine.live_state import LiveState
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import Setup
 from lookright.errors import CheckpointError, ConfigError
+from lookright.losses import spell_out
 from lookright.models import load_exactly
 
 Row = dict[str, float | int | None]
@@ -158,6 +159,7 @@ class Journal:
             "versions": _versions(),
             "command": self.command,
             "method": self.config.method,
+            "objective": spell_out(self.config),
             "classes": list(setup.classes),
             "output": setup.output.facts,
             "mean": list(setup.classifier.mean),

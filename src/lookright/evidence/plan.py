@@ -22,7 +22,7 @@ from lookright.evidence.grid import Grid
 from lookright.evidence.made import ingredients
 from lookright.evidence.reading import Options, expand
 from lookright.evidence.table import Table, number
-from lookright.losses import parse_method
+from lookright.losses import parse_method, spell_out
 
 INCIDENTAL = ("out", "workers", "cache_dir", "cache_gb", "tensorboard", "guard")
 """options that change no result"""
@@ -76,7 +76,10 @@ class PlannedRun:
         """Tells runs apart, on every machine alike."""
         made = ingredients(str(self.options.get("data")), self.grid.prepare)
         changed = self.faithfulness and asdict(self.faithfulness)
-        content = [self.stage, self.given, made, self.splits, changed, self.grid.precision_outside]
+        config = _config(self.options)
+        meant = spell_out(config)  # rows of what auto stood for before are of another run
+        given = self.given if meant == config.method else self.given | {"method": meant}
+        content = [self.stage, given, made, self.splits, changed, self.grid.precision_outside]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     @property

@@ -3,7 +3,7 @@
 from lookright.losses.activation import TAP
 from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
 from lookright.losses.bounds import R4, IBPEx
-from lookright.losses.build import build_objective, parse_method
+from lookright.losses.build import build_objective, parse_method, spell_out
 from lookright.losses.decomposition import CDEP
 from lookright.losses.gradient import RRR, GALSMatch, GALSSuppress
 from lookright.losses.imputers import (
@@ -66,4 +66,5 @@ __all__ = [
     "deep_imputer",
     "parse_method",
     "shallow_imputer",
+    "spell_out",
 ]

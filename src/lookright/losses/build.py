@@ -71,6 +71,22 @@ def parse_method(config: TrainConfig) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def spell_out(config: TrainConfig) -> str:
+    """Say what a run's `method` means today, as a sum: what `auto` stands for may change.
+
+    Raises:
+        ConfigError: as `parse_method`.
+
+    Example:
+        >>> spell_out(TrainConfig(method="2*auto"))
+        "complete + 2.0*evidence + 6.0*soft-iou(score='logit')"
+        >>> spell_out(TrainConfig(method=".30*res-g"))  # stands for nothing else: as it was written
+        '.30*res-g'
+    """
+    meant = parse_method(config)
+    return config.method if meant == parse_sum("method", config.method) else " + ".join(map(str, meant))
+
+
 def _spelled_out(part: Part, meant: str) -> list[Part]:
     """The parts of what a method is another name for; a weight is that of its losses."""
     if part.options:
