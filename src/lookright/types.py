@@ -127,6 +127,7 @@ class Sample(NamedTuple):
     annotated: bool
     """whether a person has annotated this image at all (an empty annotation is one)"""
     id: str
+    """of the image, and what of it is shown where that is not all"""
     mirrored: bool = False
     """whether left and right are swapped"""
     value: float | None = None

@@ -39,7 +39,7 @@ MISTAKES = {
     ),
     "a name for a sum with options": (
         "train {data} --out {new} {small} --method auto(x=1)",
-        "method: auto has no options; it stands for 'complete + evidence + ",
+        "method: auto has no options; it stands for 'complete + isolate + evidence + ",
     ),
     "no such data set to prepare": (
         "data prepare scenes --out {new}",

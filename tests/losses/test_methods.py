@@ -15,16 +15,16 @@ def written(method: str) -> str:
 
 
 SUM = METHODS["auto"].sum
-WEIGHT = parse_sum("method", SUM)[2].weight
+WEIGHT = parse_sum("method", SUM)[3].weight
 
 
 @pytest.mark.parametrize(
     ("method", "meant"),
     [
-        ("auto", f"complete + evidence + {WEIGHT}*soft-iou(score='logit')"),
-        ("0.5*auto", f"complete + 0.5*evidence + {0.5 * WEIGHT}*soft-iou(score='logit')"),
-        ("0*auto", "complete + 0.0*evidence + 0.0*soft-iou(score='logit')"),
-        ("hint + 4*auto", f"hint + complete + 4.0*evidence + {4 * WEIGHT}*soft-iou(score='logit')"),
+        ("auto", f"complete + isolate + evidence + {WEIGHT}*soft-iou(score='logit')"),
+        ("0.5*auto", f"complete + isolate + 0.5*evidence + {0.5 * WEIGHT}*soft-iou(score='logit')"),
+        ("0*auto", "complete + isolate + 0.0*evidence + 0.0*soft-iou(score='logit')"),
+        ("hint + 4*auto", f"hint + complete + isolate + 4.0*evidence + {4 * WEIGHT}*soft-iou(score='logit')"),
         ("res-g + complete", "res-g + complete"),
         ("soft-iou", "soft-iou"),
     ],

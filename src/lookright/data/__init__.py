@@ -13,9 +13,11 @@ from lookright.data.annotations import (
 from lookright.data.annotators import Annotators, Combination
 from lookright.data.check import check
 from lookright.data.check_report import CheckReport, format_report
+from lookright.data.collate import collate
 from lookright.data.counterexamples import Counterexamples, generator_for
-from lookright.data.dataset import ExplanationDataset, collate
+from lookright.data.dataset import ExplanationDataset
 from lookright.data.images import load_image
+from lookright.data.isolation import Isolation
 from lookright.data.masks import load_mask
 from lookright.data.readers import read_annotations
 from lookright.data.resident import ResidentDataset
@@ -33,6 +35,7 @@ __all__ = [
     "Counterexamples",
     "Decoy",
     "ExplanationDataset",
+    "Isolation",
     "Item",
     "Marks",
     "MaskFiles",

@@ -1,10 +1,10 @@
-"""The data set of images and annotations at one size, and how its samples become a batch."""
+"""The data set of images and annotations at one size."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -16,15 +16,28 @@ from torch.utils.data import Dataset, get_worker_info
 from lookright.data.align import align, align_marks
 from lookright.data.annotations import Area, Item, Matrix
 from lookright.data.corrupt import parse_corruption
-from lookright.data.derive import mark_outside
+from lookright.data.derive import mark_outside, outside
 from lookright.data.images import Picture, open_picture
+from lookright.data.isolation import Isolation
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
 from lookright.resize import resize_annotation
-from lookright.types import Batch, Rows, Sample
+from lookright.types import Sample
 
 _COUNTERS = 65
 """One for this process, and one for each worker: they count at the same time."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way that an image is shown."""
+
+    name: str
+    """id of the image, and what of it is shown"""
+    index: int
+    """of the image in its data set"""
+    mirrored: bool
+    isolated: bool
 
 
 class ExplanationDataset(Dataset[Sample]):
@@ -51,6 +64,7 @@ class ExplanationDataset(Dataset[Sample]):
             (see `corrupt.parse_corruption`); None leaves them as they are
         cache_bytes: memory for decoded images; 0 decodes each time
         num_classes: K of a multi-label task; None where images have one label, or a number
+        isolation: shows images at random without what lies outside their annotation, by `seed`; None does not
 
     Raises:
         ConfigError: an argument out of range.
@@ -87,6 +101,7 @@ class ExplanationDataset(Dataset[Sample]):
         corrupt: str | None = None,
         cache_bytes: int = 1 << 30,
         num_classes: int | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         if image_size < 1:
             raise ConfigError(f"image_size: got {image_size}; give the side of the square in pixels, 224 say")
@@ -102,10 +117,12 @@ class ExplanationDataset(Dataset[Sample]):
         self.corruption = None if corrupt is None else parse_corruption(corrupt)
         self.cache_bytes = cache_bytes
         self.num_classes = num_classes
+        self.isolation = isolation
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
         self._cache: dict[int, tuple[Tensor, tuple[tuple[int, Tensor], ...]]] = {}
         self._cached_bytes = 0
+        self._isolable: dict[int, bool] = {}
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
         self._epoch = torch.zeros(1, dtype=torch.int64)
         self._epoch.untyped_storage().share_memory_()
@@ -152,8 +169,24 @@ class ExplanationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         if not -len(self.items) <= index < len(self.items):
             raise IndexError(index)  # which ends plain iteration
-        index %= len(self.items)
-        return self.sample(index, mirrored=self.is_mirrored(index))
+        return self.show(self.view(index % len(self.items)))
+
+    def view(self, index: int) -> View:
+        """How an image is shown in this epoch.
+
+        Args:
+            index: of the image
+        """
+        isolated = self.is_isolated(index)
+        return View(_name(self.items[index], isolated=isolated), index, self.is_mirrored(index), isolated)
+
+    def show(self, view: View) -> Sample:
+        """Give an image in one way that it is shown.
+
+        Args:
+            view: of this data set
+        """
+        return self.sample(view.index, mirrored=view.mirrored, isolated=view.isolated)
 
     def is_mirrored(self, index: int) -> bool:
         """Whether an image is mirrored in this epoch.
@@ -163,16 +196,55 @@ class ExplanationDataset(Dataset[Sample]):
         """
         return self.flip and draw_mirrored(seed=self.seed, epoch=self.epoch, index=index)
 
-    def sample(self, index: int, *, mirrored: bool) -> Sample:
-        """Give one image as it is, or mirrored: what `[index]` chooses between at random.
+    def is_isolated(self, index: int) -> bool:
+        """Whether an image is isolated in this epoch.
+
+        Args:
+            index: of the image
+        """
+        drawn = self.isolation and self.isolation.draw(seed=self.seed, epoch=self.epoch, index=index)
+        return bool(drawn) and self._can_isolate(index)
+
+    def views(self, *, isolated: bool = False) -> Iterator[View]:
+        """Give all ways that images are shown in some epoch.
+
+        Args:
+            isolated: those of isolated images; otherwise the others
+        """
+        for mirrored in (False, True) if self.flip else (False,):
+            for index, item in enumerate(self.items):
+                if not isolated or self._can_isolate(index):
+                    yield View(_name(item, isolated=isolated), index, mirrored, isolated)
+
+    def _can_isolate(self, index: int) -> bool:
+        if self.isolation is None or not self.items[index].annotated:
+            return False
+        if index not in self._isolable:
+            self._isolable[index] = bool(self._outside(self.marks(index)[0][1]).any())
+        return self._isolable[index]
+
+    def _outside(self, marks: Tensor) -> Tensor:
+        """What lies outside the marks as they were drawn, (1, S, S) bool."""
+        if self.negatives_outside is not None:
+            positive = marks.clamp(min=0)
+            if torch.equal(mark_outside(positive, self.negatives_outside), marks):  # nothing negative was
+                return outside(positive)
+        return outside(marks)
+
+    def sample(self, index: int, *, mirrored: bool, isolated: bool = False) -> Sample:
+        """Give one image as it is, mirrored, isolated: what `[index]` chooses between at random.
 
         Args:
             index: of the image
             mirrored: swap left and right of image and annotation
+            isolated: leave out what lies outside the annotation; needs an isolation
         """
         item = self.items[index]
+        name = _name(item, isolated=isolated)
         pixels, marks = self._load(index)
         image = (pixels.float() / 255 - self._mean) / self._std
+        if isolated:
+            image = image.masked_fill(self._outside(marks[0][1]), 0.0)  # the mean colour
         annotations = tuple((label, annotation.float()) for label, annotation in marks)
         if mirrored:
             image, *mirrored_marks = mirror(image, *(annotation for _, annotation in annotations))
@@ -182,11 +254,11 @@ class ExplanationDataset(Dataset[Sample]):
             )
         first = annotations[0][1]
         if self.num_classes is None:
-            return Sample(image, item.label, first, item.annotated, item.id, mirrored, item.value)
+            return Sample(image, item.label, first, item.annotated, name, mirrored, item.value)
         labels = torch.zeros(self.num_classes)
         labels[list(item.labels)] = 1
         known = annotations if item.annotated else ()
-        return Sample(image, item.label, first, item.annotated, item.id, mirrored, None, labels, known)
+        return Sample(image, item.label, first, item.annotated, name, mirrored, None, labels, known)
 
     def marks(self, index: int) -> tuple[tuple[int, Tensor], ...]:
         """Give the annotations of one image as they are, not mirrored.
@@ -210,6 +282,12 @@ class ExplanationDataset(Dataset[Sample]):
         """Give the same images without the negative marks that are derived from positive ones."""
         return self if self.negatives_outside is None else self._changed(self.items, negatives_outside=None)
 
+    def without_isolation(self) -> Self:
+        """Give the same images, never isolated; photos that are decoded already are shared."""
+        other = copy(self)
+        other.isolation = None
+        return other
+
     def with_marks(self, marks: Mapping[int, Matrix]) -> Self:
         """Give the same images with other marks; photos that are decoded already stay so.
 
@@ -226,7 +304,7 @@ class ExplanationDataset(Dataset[Sample]):
         other = copy(self)
         other.items = tuple(items)
         other.negatives_outside = negatives_outside
-        other._cache, other._cached_bytes = {}, 0
+        other._cache, other._cached_bytes, other._isolable = {}, 0, {}
         return other
 
     def _load(self, index: int) -> tuple[Tensor, tuple[tuple[int, Tensor], ...]]:
@@ -265,50 +343,8 @@ class ExplanationDataset(Dataset[Sample]):
         return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples into a batch: the `collate_fn` of a DataLoader.
-
-    In a multi-label task a batch has one row per annotated class of each image. An image without any has one
-    row that is not annotated: of the first class that it shows, or else of class 0.
-
-    Example:
-        >>> zeros = torch.zeros(1, 2, 2)
-        >>> batch = collate([Sample(zeros.expand(3, 2, 2), 1, zeros, False, "a.jpg")])
-        >>> batch.image.shape, batch.label, batch.annotated, batch.id
-        (torch.Size([1, 3, 2, 2]), tensor([1]), tensor([False]), ('a.jpg',))
-    """
-    batch = Batch(
-        image=torch.stack([sample.image for sample in samples]),
-        label=_labels(samples),
-        annotation=torch.stack([sample.annotation for sample in samples]),
-        annotated=torch.tensor([sample.annotated for sample in samples], dtype=torch.bool),
-        id=tuple(sample.id for sample in samples),
-        mirrored=tuple(sample.mirrored for sample in samples),
-    )
-    return batch if batch.label.ndim == 1 else _with_rows(batch, samples)
-
-
-def _labels(samples: Sequence[Sample]) -> Tensor:
-    several = [sample.labels for sample in samples if sample.labels is not None]
-    if several:
-        return torch.stack(several)
-    values = [sample.value for sample in samples if sample.value is not None]
-    if values:
-        return torch.tensor(values, dtype=torch.float32)
-    return torch.tensor([sample.label for sample in samples], dtype=torch.int64)
-
-
-def _with_rows(batch: Batch, samples: Sequence[Sample]) -> Batch:
-    image, label, annotation = [], [], []
-    for i, sample in enumerate(samples):
-        shown = int(batch.label[i].argmax())  # the first of the largest: of zeros, class 0
-        for of, marks in sample.annotations or ((shown, sample.annotation),):
-            image.append(i)
-            label.append(of)
-            annotation.append(marks)
-    rows = Rows(torch.tensor(image), torch.tensor(label))
-    annotated = batch.annotated[rows.image]
-    return batch._replace(annotation=torch.stack(annotation), annotated=annotated, rows=rows)
+def _name(item: Item, *, isolated: bool) -> str:
+    return f"{item.id} (isolated)" if isolated else item.id
 
 
 def _made(item: Item) -> Matrix | None:

@@ -1,7 +1,8 @@
-"""Negative marks derived from positive ones."""
+"""What follows from marks: negative ones from positive ones, and what lies outside."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,3 +40,23 @@ def mark_outside(annotation: Tensor, margin: float) -> Tensor:
     near = F.max_pool2d(positive.float()[None], (1, size), stride=1, padding=(0, radius))
     near = F.max_pool2d(near, (size, 1), stride=1, padding=(radius, 0))[0] > 0
     return annotation - (~near).to(annotation.dtype)
+
+
+def outside(annotation: Tensor) -> Tensor:
+    """Say what lies outside an annotation: its negative marks, or else all that is not marked positive.
+
+    Args:
+        annotation: (..., 1, H, W) in [-1, 1]
+
+    Returns:
+        (..., 1, H, W) bool; False throughout where nothing is marked
+
+    Example:
+        >>> outside(torch.tensor([[[[1.0, 0.0, -1.0]]], [[[1.0, 0.0, 0.0]]], [[[0.0, 0.0, 0.0]]]])).tolist()
+        [[[[False, False, True]]], [[[False, True, True]]], [[[False, False, False]]]]
+    """
+    negative, positive = annotation < 0, annotation > 0
+    has_negative, has_positive = (
+        sign.flatten(-3).any(dim=-1)[..., None, None, None] for sign in (negative, positive)
+    )
+    return torch.where(has_negative, negative, ~positive & has_positive)

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lookright.data.dataset import ExplanationDataset
+from lookright.data.dataset import ExplanationDataset, View
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Rows
 
@@ -80,13 +80,14 @@ class ResidentDataset:
         return 2 * rows * dataset.image_size**2
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """Give the images of these indices, mirrored as in this epoch.
+        """Give the images of these indices, mirrored and isolated as in this epoch.
 
         Args:
             indices: of the images
         """
         dataset, side = self.dataset, self.dataset.image_size
-        mirrored = tuple(dataset.is_mirrored(index) for index in indices)
+        views = [dataset.view(index) for index in indices]
+        mirrored = tuple(view.mirrored for view in views)
         marks = [(i, of, row) for i, index in enumerate(indices) for of, row in self._marks[index]]
         images = self._tensor(list(indices))
         annotated = self._annotated.index_select(0, images)
@@ -100,19 +101,18 @@ class ResidentDataset:
             label=self._label.index_select(0, images),
             annotation=self._annotation.index_select(0, keys),
             annotated=annotated,
-            id=tuple(self._ids[index] for index in indices),
+            id=tuple(view.name for view in views),
             mirrored=mirrored,
             rows=of_rows,
-            pixels=partial(self._pixels, tuple(indices), mirrored),
+            pixels=partial(self._pixels, views),
             resized=partial(self._resized, keys),
         )
 
     def _tensor(self, numbers: list[int]) -> Tensor:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)
 
-    def _pixels(self, indices: Sequence[int], mirrored: Sequence[bool]) -> Tensor:
-        samples = [self.dataset.sample(i, mirrored=m) for i, m in zip(indices, mirrored, strict=True)]
-        return torch.stack([sample.image for sample in samples]).to(self.device)
+    def _pixels(self, views: Sequence[View]) -> Tensor:
+        return torch.stack([self.dataset.show(view).image for view in views]).to(self.device)
 
     def _resized(self, keys: Tensor, size: tuple[int, int], rule: ResizeRule) -> Tensor:
         """Annotations on a grid, (R, 1, h, w): all of them are brought to it when it is first asked for.

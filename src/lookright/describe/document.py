@@ -56,7 +56,7 @@ def _choices(methods: Sequence[Entry]) -> list[tuple[str, list[str]]]:
     uses = {e.name: tuple(sign for sign in ("positive", "negative") if sign in e.uses) for e in methods}
     both = [e.name for e in methods if len(uses[e.name]) == 2 and "else" not in e.uses]
     partial = [e.name for e in methods if "positive" in uses[e.name] and e.counts_unmarked is False]
-    completing = [n for n, info in METHODS.items() if info.completes or "complete" in info.sum]
+    completing = [n for n, info in METHODS.items() if info.changes == "annotations" or "complete" in info.sum]
     layers = [e.name for e in methods if e.at_a_layer]
     return [
         ("positive marks: where the evidence is", [e.name for e in methods if "positive" in uses[e.name]]),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lookright.config import TrainConfig, option_name
-from lookright.data import Counterexamples
+from lookright.data import Counterexamples, Isolation
 from lookright.describe.docstring import Docstring, read_docstring
 from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange
@@ -111,13 +111,8 @@ def find_entry(name: str) -> Entry:
 
 def describe_method(info: MethodInfo) -> Entry:
     """Describe a method that has a name."""
-    if info.counterexamples:
-        return _describe_change(info, Counterexamples, "forward and backward pass of the copies")
-    if info.exchange:
-        return _describe_change(info, BackgroundExchange, "next to nothing", counts_unmarked=True)
-    if info.completes:
-        cost = "once, before training: features of all images, and a linear model of their cells"
-        return replace(_describe_change(info, Completion, cost, counts_unmarked=None), alone=False)
+    if info.changes:
+        return _describe_change(info, _CHANGES[info.changes])
     if info.sum:
         return _describe_sum(info)
     if info.loss is None:
@@ -130,14 +125,30 @@ def describe_method(info: MethodInfo) -> Entry:
     )
 
 
-def _describe_change(
-    info: MethodInfo,
-    kind: type[Counterexamples | BackgroundExchange | Completion],
-    cost: str,
-    *,
-    counts_unmarked: bool | None = False,
-) -> Entry:
-    """Describe what changes batches or annotations and is no loss."""
+class _Change(NamedTuple):
+    """What changes what is trained on, and is no loss."""
+
+    kind: type[Counterexamples | BackgroundExchange | Completion | Isolation]
+    cost: str
+    counts_unmarked: bool | None
+    alone: bool = True
+
+
+_CHANGES = {
+    "batches": _Change(Counterexamples, "forward and backward pass of the copies", False),
+    "features": _Change(BackgroundExchange, "next to nothing", True),
+    "annotations": _Change(
+        Completion,
+        "once, before training: features of all images, and a linear model of their cells",
+        None,
+        alone=False,
+    ),
+    "views": _Change(Isolation, "next to nothing; cached features: one more pass per image, once", True),
+}
+
+
+def _describe_change(info: MethodInfo, change: _Change) -> Entry:
+    kind, cost, counts_unmarked, alone = change
     doc = _documents(kind)
     return Entry(
         "method",
@@ -150,6 +161,7 @@ def _describe_change(
         counts_unmarked=counts_unmarked,
         cost=cost,
         options=_options(kind, doc),
+        alone=alone,
     )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
-from lookright.data import Counterexamples
+from lookright.data import Counterexamples, Isolation
 from lookright.data.stream import Images, ShardedDataset
 from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange
 from lookright.errors import ConfigError
 from lookright.losses import METHODS, ExplanationLoss
 
-Supervision = ExplanationLoss | Counterexamples | BackgroundExchange | Completion
+Supervision = ExplanationLoss | Counterexamples | BackgroundExchange | Completion | Isolation
 """What uses annotations."""
 
 _REMEDY = {

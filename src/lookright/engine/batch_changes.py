@@ -1,4 +1,4 @@
-"""What a method does beside its losses: images are added, features exchanged, annotations completed."""
+"""What a method does beside its losses: to batches, features, annotations and views of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from lookright.config import TrainConfig
-from lookright.data import Counterexamples
+from lookright.data import Counterexamples, Isolation
 from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.exchange import BackgroundExchange, exchanging
@@ -19,7 +19,7 @@ from lookright.models import Classifier
 from lookright.plugins import make
 from lookright.types import Batch, Task
 
-Made = TypeVar("Made", Counterexamples, BackgroundExchange, Completion)
+Made = TypeVar("Made", Counterexamples, BackgroundExchange, Completion, Isolation)
 
 
 def make_counterexamples(config: TrainConfig) -> Counterexamples | None:
@@ -38,6 +38,21 @@ def make_exchange(config: TrainConfig) -> BackgroundExchange | None:
         ConfigError: an option that is not there or out of its range, a weight, or twice the same.
     """
     return _sole_part(config, "exchange", BackgroundExchange)
+
+
+def make_isolation(config: TrainConfig, task: Task) -> Isolation | None:
+    """Make what isolates training images, if the method says so.
+
+    Raises:
+        ConfigError: an option that is not there or out of its range, a weight, or twice the same; images have
+            several annotated classes.
+    """
+    isolation = _sole_part(config, "isolate", Isolation)
+    if isolation is not None and task is Task.MULTI_LABEL:
+        raise ConfigError(
+            "method: isolate needs one class per image: what is outside for one can be inside for another"
+        )
+    return isolation
 
 
 def make_completion(config: TrainConfig, task: Task) -> Completion | None:

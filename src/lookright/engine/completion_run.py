@@ -63,7 +63,7 @@ def complete(setup: Setup, config: TrainConfig, fabric: Fabric, store: FeatureSt
     with fabric.rank_zero_first():  # the others wait for as long as it takes
         if fabric.global_rank == 0:
             try:
-                views = _views(setup, train, config, fabric.device, store)
+                views = _views(setup, train.without_isolation(), config, fabric.device, store)
                 found = find_marks(setup.completion, train, *views)
             except LookrightError as error:
                 found = error

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lookright.data.derive import outside
 from lookright.engine.boundary import Boundary
 from lookright.errors import ConfigError
 from lookright.models.maps import from_map, to_map
@@ -66,26 +67,17 @@ class BackgroundExchange:
             (B, C, h, w)
         """
         count, cells = len(maps), maps.shape[2] * maps.shape[3]
-        outside = _outside(annotation, annotated).flatten(1)
-        lends = outside.any(dim=1)
+        is_outside = (outside(annotation) & annotated[:, None, None, None]).flatten(1)
+        lends = is_outside.any(dim=1)
         partner = _draw(lends.float().expand(count, count), 1)[:, 0]
-        theirs = outside[partner]
+        theirs = is_outside[partner]
         drawn = _draw(theirs.float(), cells)
         source = torch.where(theirs, torch.arange(cells, device=maps.device), drawn)
         flat = maps.detach().flatten(2)
         lent = flat[partner].gather(2, source[:, None].expand(-1, flat.shape[1], -1)).view_as(maps)
         changes = lends & (torch.rand(count, device=maps.device) < self.share)
-        replaced = (outside & changes[:, None]).view(count, 1, *maps.shape[2:])
+        replaced = (is_outside & changes[:, None]).view(count, 1, *maps.shape[2:])
         return torch.where(replaced, lent, maps)
-
-
-def _outside(annotation: Tensor, annotated: Tensor) -> Tensor:
-    negative, positive = annotation < 0, annotation > 0
-    has_negative, has_positive = (
-        sign.flatten(1).any(dim=1)[:, None, None, None] for sign in (negative, positive)
-    )
-    outside = torch.where(has_negative, negative, ~positive & has_positive)
-    return outside & annotated[:, None, None, None]
 
 
 def _draw(weights: Tensor, count: int) -> Tensor:

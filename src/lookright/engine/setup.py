@@ -15,6 +15,7 @@ from lookright.data import (
     AnnotationSet,
     Counterexamples,
     ExplanationDataset,
+    Isolation,
     choose_subsets,
     read_annotations,
 )
@@ -27,6 +28,7 @@ from lookright.engine.batch_changes import (
     make_completion,
     make_counterexamples,
     make_exchange,
+    make_isolation,
 )
 from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
@@ -99,11 +101,16 @@ def set_up(config: TrainConfig) -> Setup:
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
     objective = make_objective(config, classifier, explainer, output.task)
-    train = make_images(data, "train", classifier, config, output)
+    completion, isolation = make_completion(config, output.task), make_isolation(config, output.task)
+    if isinstance(data, ShardIndex):
+        _refuse_stream(config, complete=completion is not None, isolate=isolation is not None)
+    train = make_images(data, "train", classifier, config, output, isolation)
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
     counterexamples = make_counterexamples(config)
     supervision: list[Supervision] = [term.loss for term in objective.terms]
+    if isolation is not None:
+        supervision.append(isolation)
     if counterexamples is not None:
         supervision.append(counterexamples)
     exchange = make_exchange(config)
@@ -111,13 +118,7 @@ def set_up(config: TrainConfig) -> Setup:
     if exchange is not None:
         supervision.append(exchange)
         exchanges = bind_exchange(exchange, config, classifier, output.task)
-    completion = make_completion(config, output.task)
     if completion is not None:
-        if isinstance(train, ShardedDataset):
-            raise ConfigError(
-                f"method: complete looks at all images before training, and those of {config.data} are "
-                "streamed; give the folder that was packed, or use another method"
-            )
         # Where there is no place to look at, that is said now.
         find_boundary(classifier.network, config.train, image_size=config.image_size)
         supervision.append(completion)
@@ -165,16 +166,30 @@ def choose(annotation_set: AnnotationSet, config: TrainConfig) -> AnnotationSet:
 
 
 def make_images(
-    data: Data, split: str, classifier: Classifier, config: TrainConfig, output: Output
+    data: Data,
+    split: str,
+    classifier: Classifier,
+    config: TrainConfig,
+    output: Output,
+    isolation: Isolation | None = None,
 ) -> Images:
-    """Make the images of a split for a training run, those of `train` augmented and their numbers scaled."""
+    """Make the images of a split for a training run, those of `train` augmented and their numbers scaled.
+
+    Args:
+        data: all images
+        split: which of them
+        classifier: what they are for
+        config: the options
+        output: what the network's outputs mean
+        isolation: isolates images of a folder at random
+    """
     augment = split == "train"
     if isinstance(data, ShardIndex):
         return make_stream(data, split, classifier, config, augment=augment)
     part = data.split(split)
     if augment:
         part = replace(part, items=output.standardized(part.items))
-    return make_dataset(part, classifier, config, augment=augment)
+    return make_dataset(part, classifier, config, augment=augment, isolation=isolation)
 
 
 def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output]:
@@ -268,6 +283,20 @@ def _check_classes(data: Data) -> None:
         )
 
 
+def _refuse_stream(config: TrainConfig, **needs_folder: bool) -> None:
+    """Refuse methods that need the images of a folder, by what was asked for.
+
+    Raises:
+        ConfigError: one was.
+    """
+    for name, asked in needs_folder.items():
+        if asked:
+            raise ConfigError(
+                f"method: {name} works on the images of a folder, and those of {config.data} are streamed; "
+                "give the folder that was packed, or use another method"
+            )
+
+
 def check_options(config: TrainConfig) -> None:
     """Check the options that no type checks, all at once.
 
@@ -310,6 +339,7 @@ def make_dataset(
     *,
     augment: bool = False,
     negatives: bool = False,
+    isolation: Isolation | None = None,
 ) -> ExplanationDataset:
     """Make the data set of a split, as the classifier wants its images.
 
@@ -319,6 +349,7 @@ def make_dataset(
         config: the options
         augment: mirror at random; make annotations rough and derive negative marks where the options say so
         negatives: derive them alone
+        isolation: isolates images at random
     """
     return ExplanationDataset(
         annotation_set.items,
@@ -330,4 +361,5 @@ def make_dataset(
         num_classes=len(annotation_set.classes) if annotation_set.task is Task.MULTI_LABEL else None,
         negatives_outside=config.negatives_outside if augment or negatives else None,
         corrupt=config.corrupt if augment else None,
+        isolation=isolation,
     )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
+from lookright.data.dataset import View
 from lookright.engine.features import Features, FeatureStore, Key
 from lookright.explainers import Explainer
 from lookright.models import Classifier, trace
@@ -33,8 +34,11 @@ class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early
     pass
 
 
+Shown = tuple[ExplanationDataset, View]
+
+
 class FrozenTrunk:
-    """Features of the frozen part of a network, by image and by mirroring.
+    """Features of the frozen part of a network, by image, by mirroring and by isolation.
 
     While features are served, the frozen modules hand their input through and the last of them gives the
     features; the network's own forward does the rest, whatever it is. Where what comes between the modules
@@ -66,6 +70,8 @@ class FrozenTrunk:
         self.units = frozen_units(network, layers, image_size=image_size)
         self.limit_bytes = limit_bytes
         self.features = Features()
+        self.isolated = Features()
+        """of isolated images, which depend on annotations: of this run alone"""
         self.image_size = image_size
         self._store = store
         self._about = {"image size": image_size, **(about or {})}
@@ -82,7 +88,7 @@ class FrozenTrunk:
     def fill(
         self, datasets: Sequence[ExplanationDataset], device: torch.device | str, batch_size: int = 32
     ) -> bool:
-        """Compute the features of all images, mirrored ones as well where the data set mirrors.
+        """Compute the features of all images, mirrored and isolated ones as well where the data set has them.
 
         Always the same images together, so that a resumed run has the same features to the bit. Where a
         store has some of them, these are taken as they are.
@@ -91,19 +97,13 @@ class FrozenTrunk:
             whether there is a cache: something is frozen, the features fit, and serving them reproduces
             the network
         """
-        wanted = [
-            (dataset, i, mirrored)
-            for dataset in datasets
-            for mirrored in ((False, True) if dataset.flip else (False,))
-            for i in range(len(dataset))
-        ]
-        if not self.units or not wanted:
+        by_key = _by_key(datasets)
+        if not self.units or not by_key:
             return False
         if self._store is not None:
             self.features = self._store.features(self.network, self.units, self._about, device)
             self._store = None
         self.features.know((item.id, item.path) for dataset in datasets for item in dataset.items)
-        by_key = {(dataset.items[i].id, mirrored): (dataset, i) for dataset, i, mirrored in wanted}
         keys = list(by_key)
         # On the first ones it is tried out whether features can be served, and are those of this network.
         first = keys[: batch_size if self.features.missing(keys) else _TRIED]
@@ -119,26 +119,31 @@ class FrozenTrunk:
                 log.info("features: %d of %d images from the cache", len(keys) - len(missing), len(keys))
             enough = self.features.add(first, features)
             rest = self.features.missing(missing)
-            with tqdm(total=len(rest), desc="features", unit="image", disable=None) as bar:
-                for start in range(0, len(rest), batch_size):
-                    if not enough:
-                        return self._give_up()
-                    part = rest[start : start + batch_size]
-                    enough = self.features.add(part, self._compute(part, by_key, device)[1])
-                    bar.update(len(part))
+            isolated = _by_key(datasets, isolated=True)
+            room = self.isolated.make_room(list(isolated), features, self.limit_bytes)
+            with tqdm(total=len(rest) + len(isolated), desc="features", unit="image", disable=None) as bar:
+
+                def add(to: Features, keys: Sequence[Key], of: Mapping[Key, Shown]) -> bool:
+                    for start in range(0, len(keys), batch_size):
+                        part = keys[start : start + batch_size]
+                        if not to.add(part, self._compute(part, of, device)[1]):
+                            return False
+                        bar.update(len(part))
+                    return True
+
+                enough = enough and room and add(self.features, rest, by_key)
+                enough = enough and add(self.isolated, self.isolated.missing(list(isolated)), isolated)
         return enough or self._give_up()
 
     def _compute(
-        self,
-        keys: Sequence[Key],
-        by_key: Mapping[Key, tuple[ExplanationDataset, int]],
-        device: torch.device | str,
+        self, keys: Sequence[Key], by_key: Mapping[Key, Shown], device: torch.device | str
     ) -> tuple[list[Sample], Tensor]:
-        samples = [by_key[key][0].sample(by_key[key][1], mirrored=key[1]) for key in keys]
+        samples = [dataset.show(view) for dataset, view in (by_key[key] for key in keys)]
         return samples, self._run(collate(samples).image.to(device))
 
     def _give_up(self) -> bool:
         self.features.clear()
+        self.isolated.clear()
         log.info("features of the frozen part are not cached (too large, or not separable)")
         return False
 
@@ -148,22 +153,38 @@ class FrozenTrunk:
         if not len(self.features) or batch.mirrored is None:
             yield
             return
-        keys = list(zip(batch.id, batch.mirrored, strict=True))
-        if self.features.missing(keys):
+        features = self._gather(list(zip(batch.id, batch.mirrored, strict=True)))
+        if features is None:
             yield
             return
-        with self._serve(self.features.gather(keys), corner=batch.pixels is not None):
+        with self._serve(features, corner=batch.pixels is not None):
             yield
+
+    def _gather(self, keys: Sequence[Key]) -> Tensor | None:
+        """Features of images, (B, ...); None if some are not there."""
+        isolated = self.features.missing(keys)
+        if not isolated:
+            return self.features.gather(keys)
+        if self.isolated.missing(isolated):
+            return None
+        whole = [key for key in keys if key not in set(isolated)]
+        parts = [(self.features, whole), (self.isolated, isolated)]
+        found = torch.cat([features.gather(part) for features, part in parts if part])
+        place = {key: i for i, key in enumerate((*whole, *isolated))}
+        return found[[place[key] for key in keys]]
 
     def serves(self, dataset: ExplanationDataset) -> bool:
         """Whether nobody needs the pixels of a data set: there are features of all its images.
 
         Args:
-            dataset: the images, both as they are and mirrored where it mirrors
+            dataset: the images, in all ways that they are shown
         """
-        orientations = (False, True) if dataset.flip else (False,)
-        keys = [(item.id, mirrored) for item in dataset.items for mirrored in orientations]
-        return self.without_image and len(self.features) > 0 and not self.features.missing(keys)
+        return (
+            self.without_image
+            and len(self.features) > 0
+            and not self.features.missing(list(_by_key([dataset])))
+            and not self.isolated.missing(list(_by_key([dataset], isolated=True)))
+        )
 
     @contextmanager
     def _serve(self, features: Tensor, *, corner: bool = False) -> Iterator[None]:
@@ -308,6 +329,12 @@ def frozen_units(network: nn.Module, layers: Sequence[str] = (), *, image_size: 
     units = sorted((name for name in search("", network) if position[name] < end), key=lambda n: position[n])
     once = all(runs.count(name) == 1 for name in units)
     return units if units and once and outputs[units[-1]] is not None else []
+
+
+def _by_key(datasets: Sequence[ExplanationDataset], *, isolated: bool = False) -> dict[Key, Shown]:
+    """All ways that images are shown, by what features are called by."""
+    shown = [(dataset, view) for dataset in datasets for view in dataset.views(isolated=isolated)]
+    return {(view.name, view.mirrored): (dataset, view) for dataset, view in shown}
 
 
 def _zeros(like: Tensor, shape: tuple[int, ...], *_: Any, **__: Any) -> Tensor:

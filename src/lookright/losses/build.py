@@ -60,7 +60,7 @@ def parse_method(config: TrainConfig) -> tuple[Part, ...]:
 
     Example:
         >>> [part.name for part in parse_method(TrainConfig(method="auto"))]
-        ['complete', 'evidence', 'soft-iou']
+        ['complete', 'isolate', 'evidence', 'soft-iou']
     """
     parts: list[Part] = []
     for part in parse_sum("method", config.method):
@@ -79,7 +79,7 @@ def spell_out(config: TrainConfig) -> str:
 
     Example:
         >>> spell_out(TrainConfig(method="2*auto"))
-        "complete + 2.0*evidence + 6.0*soft-iou(score='logit')"
+        "complete + isolate + 2.0*evidence + 6.0*soft-iou(score='logit')"
         >>> spell_out(TrainConfig(method=".30*res-g"))  # stands for nothing else: as it was written
         '.30*res-g'
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from lookright.config import ImputerName, TrainConfig
 from lookright.errors import ConfigError
@@ -54,12 +54,10 @@ class MethodInfo:
     """the loss that it is about; None where explanations are not supervised"""
     recipe: Recipe
     _: KW_ONLY
-    counterexamples: bool = False
-    """whether it adds images to the batches (see `lookright.data.Counterexamples`)"""
-    exchange: bool = False
-    """whether it exchanges features of images (see `lookright.engine.exchange.BackgroundExchange`)"""
-    completes: bool = False
-    """whether it completes annotations (see `lookright.engine.completion.Completion`)"""
+    changes: Literal["batches", "features", "annotations", "views"] | None = None
+    """what it changes, where it is no loss: batches get copies (`data.Counterexamples`), features of images
+    are exchanged (`engine.exchange.BackgroundExchange`), annotations are completed
+    (`engine.completion.Completion`), images are isolated (`data.Isolation`)"""
     sum: str = ""
     """what it is another name for"""
     takes: Callable[..., object] | None = None
@@ -218,7 +216,7 @@ def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
 
-_RECOMMENDED = "complete + evidence + 3*soft-iou(score=logit)"
+_RECOMMENDED = "complete + isolate + evidence + 3*soft-iou(score=logit)"
 
 METHODS: dict[str, MethodInfo] = {
     info.name: info
@@ -226,7 +224,7 @@ METHODS: dict[str, MethodInfo] = {
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo(
             "auto",
-            "what we recommend: annotations are completed, evidence outside is penalised, the map is fitted",
+            "what we recommend: annotations completed and isolated, evidence outside penalised, the map fitted",
             None,
             _no_loss,
             sum=_RECOMMENDED,
@@ -305,21 +303,28 @@ METHODS: dict[str, MethodInfo] = {
             "counterexamples: copies of the images whose negative marks are random",
             None,
             _no_loss,
-            counterexamples=True,
+            changes="batches",
         ),
         MethodInfo(
             "exchange",
             "features outside the annotation change places between images",
             None,
             _no_loss,
-            exchange=True,
+            changes="features",
         ),
         MethodInfo(
             "complete",
             "annotations are completed from features, before training",
             None,
             _no_loss,
-            completes=True,
+            changes="annotations",
+        ),
+        MethodInfo(
+            "isolate",
+            "what lies outside the annotation is left out of the image, now and then",
+            None,
+            _no_loss,
+            changes="views",
         ),
     )
 }

@@ -10,7 +10,12 @@ import torch
 from lookright.config import TrainConfig
 from lookright.data import ResidentDataset
 from lookright.engine.annotation_check import check_annotations
-from lookright.engine.batch_changes import make_completion, make_counterexamples, make_exchange
+from lookright.engine.batch_changes import (
+    make_completion,
+    make_counterexamples,
+    make_exchange,
+    make_isolation,
+)
 from lookright.engine.features import FeatureStore, Key
 from lookright.engine.many.cells import Cells
 from lookright.engine.many.choose import method_key
@@ -172,6 +177,8 @@ def _objectives(configs: Sequence[TrainConfig], parts: Sequence[SeedPart], setup
         raise ApartError("counterexamples are new images in every batch")
     if make_completion(configs[0], task) is not None:
         raise ApartError("annotations are completed from features")
+    if make_isolation(configs[0], task) is not None:
+        raise ApartError("images are isolated by the annotations of their run")
     if make_exchange(configs[0]) is not None:
         raise ApartError("features are exchanged between the images of a batch")
     stages = find_stages(setup.classifier.network, image_size=configs[0].image_size)
