@@ -224,7 +224,7 @@ METHODS: dict[str, MethodInfo] = {
         MethodInfo("baseline", "the prediction loss alone: explanations are not supervised", None, _nothing),
         MethodInfo(
             "auto",
-            "what we recommend: annotations completed and isolated, evidence outside penalised, the map fitted",
+            "what we recommend: complete annotations, isolate images, penalise evidence outside, fit the map",
             None,
             _no_loss,
             sum=_RECOMMENDED,
