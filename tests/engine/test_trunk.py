@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, collate
 from lookright.engine.channels_last import place
+from lookright.engine.frozen_units import frozen_units
 from lookright.engine.setup import Setup, set_up
 from lookright.engine.train import train
-from lookright.engine.trunk import FrozenTrunk, frozen_units
+from lookright.engine.trunk import FrozenTrunk
 from lookright.models import apply_scope, set_train_mode
 from lookright.types import Batch, Request, Sample
 from networks import FAMILIES, IMAGE_SIZE

@@ -7,21 +7,18 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Self
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from lookright.data.align import align, align_marks
 from lookright.data.annotations import Area, Item, Matrix
+from lookright.data.at_size import as_whole, drawn_marks, made_marks, resize_marks, resize_photo
 from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside, outside
-from lookright.data.images import Picture, open_picture
+from lookright.data.images import open_picture
 from lookright.data.isolation import Isolation
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
-from lookright.resize import resize_annotation
 from lookright.types import Sample
 
 _COUNTERS = 65
@@ -274,7 +271,7 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         if not item.annotated:
             return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
-        if (made := _made(item)) is not None:
+        if (made := made_marks(item)) is not None:
             return ((item.label, self._at_size(made.render(), item, item.label)),)
         return self._load(index)[1]
 
@@ -320,8 +317,10 @@ class ExplanationDataset(Dataset[Sample]):
             return self._cache[index]
         item = self.items[index]
         picture = open_picture(item.path)
-        pixels = _resize_image(picture.image, self.image_size)
-        marks = tuple((label, self._at_size(signed, item, label)) for label, signed in _drawn(item, picture))
+        pixels = resize_photo(picture.image, self.image_size)
+        marks = tuple(
+            (label, self._at_size(signed, item, label)) for label, signed in drawn_marks(item, picture)
+        )
         self._keep(index, pixels, marks, share=worker.num_workers if worker else 1)
         return pixels, marks
 
@@ -334,45 +333,14 @@ class ExplanationDataset(Dataset[Sample]):
             self._cached_bytes += size
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
-        marks = _resize_marks(signed, self.image_size)
-        if self.corruption is not None and signed is not None and _made(item) is None:
+        marks = resize_marks(signed, self.image_size)
+        if self.corruption is not None and signed is not None and made_marks(item) is None:
             drawn = marks[0].float().numpy()
             of = label if item.marks_by_class else 0
             rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)
-            marks = _as_whole(torch.from_numpy(rough)[None])
+            marks = as_whole(torch.from_numpy(rough)[None])
         return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
 
 
 def _name(item: Item, *, isolated: bool) -> str:
     return f"{item.id} (isolated)" if isolated else item.id
-
-
-def _made(item: Item) -> Matrix | None:
-    """The marks of an image that a program has made."""
-    return item.marks if isinstance(item.marks, Matrix) and item.marks.made else None
-
-
-def _drawn(item: Item, picture: Picture) -> list[tuple[int, Area | None]]:
-    """Each annotated class and its annotation; one that is None where there is none."""
-    if item.marks_by_class:
-        by_class = sorted(item.marks_by_class.items())
-        return [(label, align_marks(marks, picture, item.id)) for label, marks in by_class]
-    return [(item.label, align(item, picture))]
-
-
-def _resize_image(image: Image.Image, side: int) -> Tensor:
-    # Pillow's bilinear filter widens when it shrinks: that is the antialiasing.
-    square = image.resize((side, side), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).contiguous()
-
-
-def _resize_marks(signed: Area | None, side: int) -> Tensor:
-    if signed is None:
-        return torch.zeros(1, side, side, dtype=torch.int8)
-    return _as_whole(resize_annotation(torch.from_numpy(signed)[None, None], (side, side))[0])
-
-
-def _as_whole(marks: Tensor) -> Tensor:
-    """The same in int8, where that can hold it."""
-    whole = marks.round().to(torch.int8)
-    return whole if torch.equal(whole.float(), marks) else marks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -32,11 +31,12 @@ from lookright.engine.batch_changes import (
 )
 from lookright.engine.boundary import find_boundary
 from lookright.engine.completion import Completion
+from lookright.engine.frozen_units import frozen_units
+from lookright.engine.option_check import check_options
 from lookright.engine.streaming import check_stream, make_stream
 from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
 from lookright.engine.trained_run import start_from
 from lookright.engine.trial import find_stride, try_out
-from lookright.engine.trunk import frozen_units
 from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.explainers import Explainer, make_explainer
 from lookright.losses import Objective, build_objective, parse_method
@@ -295,41 +295,6 @@ def _refuse_stream(config: TrainConfig, **needs_folder: bool) -> None:
                 f"method: {name} works on the images of a folder, and those of {config.data} are streamed; "
                 "give the folder that was packed, or use another method"
             )
-
-
-def check_options(config: TrainConfig) -> None:
-    """Check the options that no type checks, all at once.
-
-    Raises:
-        ConfigError: every option that is out of its range.
-    """
-    wrong = []
-    if config.data is None:
-        wrong.append("data: missing; give the folder of your images")
-    if config.out is None:
-        wrong.append("out: missing; give the run folder to write")
-    for name in ("epochs", "validate_every", "batch_size", "accumulate", "devices", "nodes", "image_size"):
-        if getattr(config, name) < 1:
-            wrong.append(f"{name}: got {getattr(config, name)}, need 1 or more")
-    for name in ("annotated_per_class", "train_per_class", "patience"):
-        value = getattr(config, name)
-        if value is not None and value < (0 if name == "annotated_per_class" else 1):
-            wrong.append(f"{name}: got {value}, need a positive number")
-    not_negative = ("explanation_weight", "regularizer", "overlap", "weight_decay", "cache_gb")
-    for name in (*not_negative, "workers", "seed"):
-        if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
-            wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
-    if not 0 < config.lr < math.inf:
-        wrong.append(f"lr: got {config.lr}, need more than 0")
-    for name in ("warmup", "explanation_warmup"):
-        if not 0 <= getattr(config, name) <= 1:
-            wrong.append(f"{name}: got {getattr(config, name)}, need a share in [0, 1]")
-    if config.method == "res-l" and config.stop_gradient and not config.regularizer and config.devices > 1:
-        wrong.append(
-            "stop_gradient: needs --regularizer with several devices: the imputer learns from it alone"
-        )
-    if wrong:
-        raise ConfigError("; ".join(wrong))
 
 
 def make_dataset(

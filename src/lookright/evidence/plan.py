@@ -15,8 +15,8 @@ from typing import Any, Literal
 from lookright.config import TrainConfig
 from lookright.data.corrupt import parse_corruption
 from lookright.engine.faithfulness import FaithfulnessOptions
+from lookright.engine.option_check import check_options
 from lookright.engine.run_folder import from_options, to_options
-from lookright.engine.setup import check_options
 from lookright.errors import ConfigError
 from lookright.evidence.grid import Grid
 from lookright.evidence.made import ingredients

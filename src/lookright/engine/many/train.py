@@ -13,8 +13,8 @@ from lookright.engine.many.choose import choose
 from lookright.engine.many.loop import Loop
 from lookright.engine.many.prepare import Group, prepare
 from lookright.engine.many.record import Place, Record
+from lookright.engine.option_check import check_options
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.setup import check_options
 from lookright.engine.train import train
 from lookright.errors import ConfigError, LookrightError
 from lookright.losses import parse_method

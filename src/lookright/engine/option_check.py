@@ -1,0 +1,43 @@
+"""Options of a run that no type checks."""
+
+from __future__ import annotations
+
+import math
+
+from lookright.config import TrainConfig
+from lookright.errors import ConfigError
+
+
+def check_options(config: TrainConfig) -> None:
+    """Check the options that no type checks, all at once.
+
+    Raises:
+        ConfigError: every option that is out of its range.
+    """
+    wrong = []
+    if config.data is None:
+        wrong.append("data: missing; give the folder of your images")
+    if config.out is None:
+        wrong.append("out: missing; give the run folder to write")
+    for name in ("epochs", "validate_every", "batch_size", "accumulate", "devices", "nodes", "image_size"):
+        if getattr(config, name) < 1:
+            wrong.append(f"{name}: got {getattr(config, name)}, need 1 or more")
+    for name in ("annotated_per_class", "train_per_class", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < (0 if name == "annotated_per_class" else 1):
+            wrong.append(f"{name}: got {value}, need a positive number")
+    not_negative = ("explanation_weight", "regularizer", "overlap", "weight_decay", "cache_gb")
+    for name in (*not_negative, "workers", "seed"):
+        if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
+            wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")
+    if not 0 < config.lr < math.inf:
+        wrong.append(f"lr: got {config.lr}, need more than 0")
+    for name in ("warmup", "explanation_warmup"):
+        if not 0 <= getattr(config, name) <= 1:
+            wrong.append(f"{name}: got {getattr(config, name)}, need a share in [0, 1]")
+    if config.method == "res-l" and config.stop_gradient and not config.regularizer and config.devices > 1:
+        wrong.append(
+            "stop_gradient: needs --regularizer with several devices: the imputer learns from it alone"
+        )
+    if wrong:
+        raise ConfigError("; ".join(wrong))
