@@ -14,6 +14,7 @@ from lookright.bench.suite import SECTIONS, measure
 
 SAID = {
     "step": {"supervised step / plain step, time", "supervised step / plain step, speed"},
+    "recommended": {"step of auto / plain step, time"},
     "memory": {"supervised step / plain step, peak memory"},
     "published": {"published structure / supervised step, time"},
     "captum": {"step with captum's LayerGradCam / supervised step, time"},

@@ -29,6 +29,8 @@ MEBIBYTE = 1 << 20
 
 AS_QUICK = Target(1.03, at_most=True)
 """A supervised step beside a plain one, in time."""
+RECOMMENDED = Target(1.1, at_most=True)
+"""The same with the recommended method."""
 NO_LARGER = Target(1.05, at_most=True)
 """The same in memory."""
 PUBLISHED = Target(3.5, at_most=False)
@@ -77,6 +79,23 @@ def step_figures(settings: Settings, device: torch.device) -> Iterator[Figure]:
             rates = {name: [size / each for each in values] for name, values in seconds.items()}
             what = "supervised step / plain step, speed"
             yield Figure(what, of, "images/s", rates, over=over, otherwise=OUT_OF_MEMORY)
+
+
+def recommended_figures(settings: Settings, device: torch.device) -> Iterator[Figure]:
+    """A step of the recommended method beside a plain one: two losses on two maps."""
+    size = settings.batch_sizes[0]
+    for backbone in settings.backbones:
+        subject = settings.subject(backbone, device, size, method="auto")
+        variants = (Variant.SUPERVISED, Variant.PLAIN)
+        yield Figure(
+            "step of auto / plain step, time",
+            _of(settings, backbone, size),
+            "s",
+            _time(subject, backbone, variants, settings.rounds),
+            over=("supervised", "plain"),
+            target=RECOMMENDED,
+            otherwise=OUT_OF_MEMORY,
+        )
 
 
 def memory_figures(settings: Settings, device: torch.device) -> Iterator[Figure]:
@@ -208,6 +227,7 @@ def _needing(package: str, section: Section) -> Section:
 
 SECTIONS: Mapping[str, Section] = {
     "step": step_figures,
+    "recommended": recommended_figures,
     "memory": memory_figures,
     "published": published_figures,
     "captum": _needing("captum", captum_figures),
