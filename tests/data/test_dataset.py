@@ -236,3 +236,12 @@ class TestOtherMarks:
         assert data[0].annotation.unique().tolist() == [-1.0, 1.0]
         assert torch.equal(data.as_drawn()[0].annotation, dataset(aligned)[0].annotation)
         assert data[0].annotation.unique().tolist() == [-1.0, 1.0]
+
+
+def test_marks_do_not_decode_the_photo(tmp_path: Path) -> None:
+    photo = save_photo(tmp_path / "a.png", (40, 40))
+    marks = MaskFiles(save_mask(tmp_path / "mask.png", np.eye(40, dtype=np.uint8)))
+    data = dataset((Item("a.png", photo, 0, "train", marks=marks),))
+    first = data.marks(0)
+    assert data.from_memory is None, "nobody asked for the photo"
+    assert torch.equal(first[0][1].float(), data[0].annotation)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from lookright.data import images
-from lookright.data.images import load_image, open_picture, turn
+from lookright.data.images import Frame, load_image, open_frame, open_picture, turn
 from lookright.errors import DataError
 
 GRADIENT = np.linspace(0, 255, 12 * 8).reshape(8, 12).astype(np.uint8)
@@ -118,6 +118,8 @@ def test_exif_orientation_as_pillow_applies_it(tmp_path: Path, orientation: int)
     assert picture.orientation == orientation
     assert picture.stored_size == (12, 8)
     assert picture.swaps_axes == (upright.size == (8, 12))
+    assert picture.size == upright.size
+    assert open_frame(file) == Frame(picture.stored_size, picture.orientation)
 
 
 def test_damaged_exif_is_no_reason_to_refuse(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lookright.data.annotations import Area, Item, Marks
-from lookright.data.images import Picture, turn
+from lookright.data.images import Frame, turn
 from lookright.errors import DataError
 
 ASPECT_TOLERANCE = 0.01
@@ -23,7 +23,7 @@ class Fit(NamedTuple):
     """they were drawn at another size of the same aspect (or are a grid of any shape)"""
 
 
-def fit_marks(drawn: tuple[int, int], picture: Picture, marks: Marks, item_id: str) -> Fit:
+def fit_marks(drawn: tuple[int, int], photo: Frame, marks: Marks, item_id: str) -> Fit:
     """Decide how marks of a size lie on an image.
 
     In this order: the size of the upright image; the size of the stored image (then they are turned with
@@ -31,21 +31,21 @@ def fit_marks(drawn: tuple[int, int], picture: Picture, marks: Marks, item_id: s
 
     Args:
         drawn: (width, height) of the marks
-        picture: the image
+        photo: the image
         marks: a grid that `covers_whole_image` fits any image
         item_id: for the message
 
     Raises:
         DataError: none of these fits.
     """
-    upright, stored = picture.image.size, picture.stored_size
+    upright, stored = photo.size, photo.stored_size
     if drawn == upright or marks.covers_whole_image:
         return Fit(turned=False, rescaled=drawn != upright)
     if drawn == stored:
         return Fit(turned=True, rescaled=False)
     if _same_aspect(drawn, upright):
         return Fit(turned=False, rescaled=True)
-    if picture.swaps_axes and _same_aspect(drawn, stored):
+    if photo.swaps_axes and _same_aspect(drawn, stored):
         return Fit(turned=True, rescaled=True)
     raise DataError(
         f"{item_id}: its annotation is {drawn[0]} x {drawn[1]}, the image is {upright[0]} x {upright[1]}, "
@@ -53,24 +53,24 @@ def fit_marks(drawn: tuple[int, int], picture: Picture, marks: Marks, item_id: s
     )
 
 
-def align(item: Item, picture: Picture) -> Area | None:
+def align(item: Item, photo: Frame) -> Area | None:
     """The annotation of an image on its upright pixels, at the size it was drawn at; None if there is none.
 
     Raises:
         DataError: the annotation cannot be read, or does not fit the image.
     """
-    return None if item.marks is None else align_marks(item.marks, picture, item.id)
+    return None if item.marks is None else align_marks(item.marks, photo, item.id)
 
 
-def align_marks(marks: Marks, picture: Picture, item_id: str) -> Area:
+def align_marks(marks: Marks, photo: Frame, item_id: str) -> Area:
     """Marks on the upright pixels of their image, at the size they were drawn at.
 
     Raises:
         DataError: they cannot be read, or do not fit the image.
     """
     signed = marks.render()
-    fit = fit_marks((signed.shape[1], signed.shape[0]), picture, marks, item_id)
-    return np.ascontiguousarray(turn(signed, picture.orientation)) if fit.turned else signed
+    fit = fit_marks((signed.shape[1], signed.shape[0]), photo, marks, item_id)
+    return np.ascontiguousarray(turn(signed, photo.orientation)) if fit.turned else signed
 
 
 def _same_aspect(drawn: tuple[int, int], size: tuple[int, int]) -> bool:

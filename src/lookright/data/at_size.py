@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lookright.data.align import align, align_marks
 from lookright.data.annotations import Area, Item, Matrix
-from lookright.data.images import Picture
+from lookright.data.images import Frame
 from lookright.resize import resize_annotation
 
 
@@ -18,12 +18,12 @@ def made_marks(item: Item) -> Matrix | None:
     return item.marks if isinstance(item.marks, Matrix) and item.marks.made else None
 
 
-def drawn_marks(item: Item, picture: Picture) -> list[tuple[int, Area | None]]:
+def drawn_marks(item: Item, photo: Frame) -> list[tuple[int, Area | None]]:
     """Each annotated class and its annotation; one that is None where there is none."""
     if item.marks_by_class:
         by_class = sorted(item.marks_by_class.items())
-        return [(label, align_marks(marks, picture, item.id)) for label, marks in by_class]
-    return [(item.label, align(item, picture))]
+        return [(label, align_marks(marks, photo, item.id)) for label, marks in by_class]
+    return [(item.label, align(item, photo))]
 
 
 def resize_photo(image: Image.Image, side: int) -> Tensor:

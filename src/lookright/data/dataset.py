@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,11 +15,16 @@ from lookright.data.annotations import Area, Item, Matrix
 from lookright.data.at_size import as_whole, drawn_marks, made_marks, resize_marks, resize_photo
 from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside, outside
-from lookright.data.images import open_picture
+from lookright.data.images import Frame, open_frame, open_picture
 from lookright.data.isolation import Isolation
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
 from lookright.types import Sample
+
+OfClasses = tuple[tuple[int, Tensor], ...]
+"""Each annotated class of an image, and its annotation."""
+
+Kept = TypeVar("Kept", Tensor, OfClasses)
 
 _COUNTERS = 65
 """One for this process, and one for each worker: they count at the same time."""
@@ -117,7 +122,8 @@ class ExplanationDataset(Dataset[Sample]):
         self.isolation = isolation
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
-        self._cache: dict[int, tuple[Tensor, tuple[tuple[int, Tensor], ...]]] = {}
+        self._pixels: dict[int, Tensor] = {}
+        self._marks: dict[int, OfClasses] = {}
         self._cached_bytes = 0
         self._isolable: dict[int, bool] = {}
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
@@ -257,23 +263,24 @@ class ExplanationDataset(Dataset[Sample]):
         known = annotations if item.annotated else ()
         return Sample(image, item.label, first, item.annotated, name, mirrored, None, labels, known)
 
-    def marks(self, index: int) -> tuple[tuple[int, Tensor], ...]:
-        """Give the annotations of one image as they are, not mirrored.
+    def marks(self, index: int) -> OfClasses:
+        """Give the annotations of one image as they are, not mirrored. The photo is not decoded.
 
         Args:
             index: of the image
 
         Returns:
             each annotated class and its annotation, (1, image_size, image_size), int8 where that can hold it;
-            without opening the photo where nothing is annotated (the label and zeros), or a program has made
-            the marks
+            the label and zeros where nothing is annotated
         """
         item = self.items[index]
         if not item.annotated:
             return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
+        if index in self._marks:
+            return self._marks[index]
         if (made := made_marks(item)) is not None:
             return ((item.label, self._at_size(made.render(), item, item.label)),)
-        return self._load(index)[1]
+        return self._render(index, open_frame(item.path))
 
     def as_drawn(self) -> Self:
         """Give the same images without the negative marks that are derived from positive ones."""
@@ -293,43 +300,46 @@ class ExplanationDataset(Dataset[Sample]):
         """
         items = [replace(item, marks=marks.get(i, item.marks)) for i, item in enumerate(self.items)]
         other = self._changed(items, negatives_outside=self.negatives_outside)
-        for i, (pixels, known) in self._cache.items():
-            other._keep(i, pixels, other.marks(i) if i in marks else known)
+        for i, pixels in self._pixels.items():
+            other._keep(other._pixels, i, pixels, pixels.nbytes)
+        for i, known in self._marks.items():
+            if i not in marks:
+                other._keep(other._marks, i, known, _nbytes(known))
         return other
 
     def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
         other = copy(self)
         other.items = tuple(items)
         other.negatives_outside = negatives_outside
-        other._cache, other._cached_bytes, other._isolable = {}, 0, {}
+        other._pixels, other._marks, other._isolable, other._cached_bytes = {}, {}, {}, 0
         return other
 
-    def _load(self, index: int) -> tuple[Tensor, tuple[tuple[int, Tensor], ...]]:
-        """Image (3, S, S) uint8 and each class's annotation (1, S, S), int8 where that can hold it.
-
-        One of zeros where nothing is annotated.
-        """
+    def _load(self, index: int) -> tuple[Tensor, OfClasses]:
+        """Image (3, S, S) uint8, and what `marks` gives."""
         worker = get_worker_info()
         count = self._counts[(worker.id + 1) % _COUNTERS if worker else 0]
         count[0] += 1
-        if index in self._cache:
+        if index in self._pixels:
             count[1] += 1
-            return self._cache[index]
-        item = self.items[index]
-        picture = open_picture(item.path)
+            return self._pixels[index], self.marks(index)
+        picture = open_picture(self.items[index].path)
         pixels = resize_photo(picture.image, self.image_size)
-        marks = tuple(
-            (label, self._at_size(signed, item, label)) for label, signed in drawn_marks(item, picture)
-        )
-        self._keep(index, pixels, marks, share=worker.num_workers if worker else 1)
-        return pixels, marks
+        self._keep(self._pixels, index, pixels, pixels.nbytes)
+        known = index in self._marks or not self.items[index].annotated
+        return pixels, self.marks(index) if known else self._render(index, picture)
 
-    def _keep(
-        self, index: int, pixels: Tensor, marks: tuple[tuple[int, Tensor], ...], share: int = 1
-    ) -> None:
-        size = pixels.nbytes + sum(annotation.nbytes for _, annotation in marks)
+    def _render(self, index: int, photo: Frame) -> OfClasses:
+        item = self.items[index]
+        drawn = drawn_marks(item, photo)
+        marks = tuple((label, self._at_size(signed, item, label)) for label, signed in drawn)
+        self._keep(self._marks, index, marks, _nbytes(marks))
+        return marks
+
+    def _keep(self, where: dict[int, Kept], index: int, what: Kept, size: int) -> None:
+        worker = get_worker_info()
+        share = worker.num_workers if worker else 1
         if self._cached_bytes + size <= self.cache_bytes // share:
-            self._cache[index] = pixels, marks
+            where[index] = what
             self._cached_bytes += size
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
@@ -340,6 +350,10 @@ class ExplanationDataset(Dataset[Sample]):
             rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)
             marks = as_whole(torch.from_numpy(rough)[None])
         return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
+
+
+def _nbytes(marks: OfClasses) -> int:
+    return sum(annotation.nbytes for _, annotation in marks)
 
 
 def _name(item: Item, *, isolated: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,24 +26,36 @@ _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded photo and what its file said of itself."""
+class Frame:
+    """What marks need to know of a photo, and its file says without being decoded."""
 
-    image: Image.Image
-    """RGB, upright: as a viewer shows it"""
     stored_size: tuple[int, int]
     """(width, height) of the pixels in the file, before the EXIF rotation"""
     orientation: int
     """EXIF orientation, 1 (upright) to 8"""
-    frames: int
-    """1, or the number of frames of an animation (the first one is used)"""
-    mode: str
-    """Pillow's mode of the file, for instance RGB, L, CMYK, I;16"""
 
     @property
     def swaps_axes(self) -> bool:
         """Whether upright means a quarter turn: stored width and height change places."""
         return self.orientation >= 5
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright image."""
+        width, height = self.stored_size
+        return (height, width) if self.swaps_axes else (width, height)
+
+
+@dataclass(frozen=True)
+class Picture(Frame):
+    """A decoded photo and what its file said of itself."""
+
+    image: Image.Image
+    """RGB, upright: as a viewer shows it"""
+    frames: int
+    """1, or the number of frames of an animation (the first one is used)"""
+    mode: str
+    """Pillow's mode of the file, for instance RGB, L, CMYK, I;16"""
 
 
 def load_image(path: Path) -> Image.Image:
@@ -65,6 +79,16 @@ def load_image(path: Path) -> Image.Image:
         (255, 255, 255)
     """
     return open_picture(path).image
+
+
+def open_frame(path: Path) -> Frame:
+    """Read what a photo's file says of its size and rotation; its pixels may be damaged.
+
+    Raises:
+        DataError: the file is missing, not an image, or has more than `MAX_PIXELS`.
+    """
+    with _opening(path) as image:
+        return Frame(stored_size=image.size, orientation=exif_orientation(image))
 
 
 def open_picture(path: Path) -> Picture:
@@ -117,6 +141,16 @@ def decode(path: Path) -> tuple[Image.Image, int]:
     Raises:
         DataError: as `load_image`
     """
+    with _opening(path) as image:
+        # A phone's MPO holds a photo and its preview: no animation.
+        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        image.load()
+    return image, frames
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[Image.Image]:
+    """Open an image without decoding it; what goes wrong then and within is told as a `DataError`."""
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:
@@ -131,9 +165,7 @@ def decode(path: Path) -> tuple[Image.Image, int]:
                 f"{path}: {image.width} x {image.height} = {pixels:,} pixels, the limit is {MAX_PIXELS:,}; "
                 "save a smaller copy (training resizes images anyway)"
             )
-        # A phone's MPO holds a photo and its preview: no animation.
-        frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-        image.load()
+        yield image
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -146,7 +178,6 @@ def decode(path: Path) -> tuple[Image.Image, int]:
             f"{path}: cannot be read as an image ({error}); it is damaged, cut short or not an image: "
             "copy it again or remove it"
         ) from error
-    return image, frames
 
 
 def to_rgb(image: Image.Image, path: Path) -> Image.Image:
