@@ -26,6 +26,7 @@ OfClasses = tuple[tuple[int, Tensor], ...]
 
 Kept = TypeVar("Kept", Tensor, OfClasses)
 
+_ANY = Frame(stored_size=(1, 1), orientation=1)  # for marks that fit every photo
 _COUNTERS = 65
 """One for this process, and one for each worker: they count at the same time."""
 
@@ -124,6 +125,7 @@ class ExplanationDataset(Dataset[Sample]):
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
         self._pixels: dict[int, Tensor] = {}
         self._marks: dict[int, OfClasses] = {}
+        self._has_negative: dict[int, bool] = {}  # drawn, not derived
         self._cached_bytes = 0
         self._isolable: dict[int, bool] = {}
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
@@ -223,16 +225,12 @@ class ExplanationDataset(Dataset[Sample]):
         if self.isolation is None or not self.items[index].annotated:
             return False
         if index not in self._isolable:
-            self._isolable[index] = bool(self._outside(self.marks(index)[0][1]).any())
+            self._isolable[index] = bool(self._outside(index, self.marks(index)[0][1]).any())
         return self._isolable[index]
 
-    def _outside(self, marks: Tensor) -> Tensor:
-        """What lies outside the marks as they were drawn, (1, S, S) bool."""
-        if self.negatives_outside is not None:
-            positive = marks.clamp(min=0)
-            if torch.equal(mark_outside(positive, self.negatives_outside), marks):  # nothing negative was
-                return outside(positive)
-        return outside(marks)
+    def _outside(self, index: int, marks: Tensor) -> Tensor:
+        """What lies outside the marks of an image as they were drawn, (1, S, S) bool."""
+        return outside(marks if self._has_negative[index] else marks.clamp(min=0))
 
     def sample(self, index: int, *, mirrored: bool, isolated: bool = False) -> Sample:
         """Give one image as it is, mirrored, isolated: what `[index]` chooses between at random.
@@ -247,7 +245,7 @@ class ExplanationDataset(Dataset[Sample]):
         pixels, marks = self._load(index)
         image = (pixels.float() / 255 - self._mean) / self._std
         if isolated:
-            image = image.masked_fill(self._outside(marks[0][1]), 0.0)  # the mean colour
+            image = image.masked_fill(self._outside(index, marks[0][1]), 0.0)  # the mean colour
         annotations = tuple((label, annotation.float()) for label, annotation in marks)
         if mirrored:
             image, *mirrored_marks = mirror(image, *(annotation for _, annotation in annotations))
@@ -278,9 +276,8 @@ class ExplanationDataset(Dataset[Sample]):
             return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
         if index in self._marks:
             return self._marks[index]
-        if (made := made_marks(item)) is not None:
-            return ((item.label, self._at_size(made.render(), item, item.label)),)
-        return self._render(index, open_frame(item.path))
+        # What a program has made fits any photo.
+        return self._render(index, _ANY if made_marks(item) else open_frame(item.path))
 
     def as_drawn(self) -> Self:
         """Give the same images without the negative marks that are derived from positive ones."""
@@ -305,13 +302,15 @@ class ExplanationDataset(Dataset[Sample]):
         for i, known in self._marks.items():
             if i not in marks:
                 other._keep(other._marks, i, known, _nbytes(known))
+                other._has_negative[i] = self._has_negative[i]
         return other
 
     def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
         other = copy(self)
         other.items = tuple(items)
         other.negatives_outside = negatives_outside
-        other._pixels, other._marks, other._isolable, other._cached_bytes = {}, {}, {}, 0
+        other._pixels, other._marks, other._cached_bytes = {}, {}, 0
+        other._has_negative, other._isolable = {}, {}
         return other
 
     def _load(self, index: int) -> tuple[Tensor, OfClasses]:
@@ -331,6 +330,9 @@ class ExplanationDataset(Dataset[Sample]):
     def _render(self, index: int, photo: Frame) -> OfClasses:
         item = self.items[index]
         drawn = drawn_marks(item, photo)
+        self._has_negative[index] = any(
+            signed is not None and bool((signed < 0).any()) for _, signed in drawn
+        )
         marks = tuple((label, self._at_size(signed, item, label)) for label, signed in drawn)
         self._keep(self._marks, index, marks, _nbytes(marks))
         return marks
