@@ -121,19 +121,18 @@ class FrozenTrunk:
             enough = self.features.add(first, features)
             rest = self.features.missing(missing)
             isolated = _by_key(datasets, isolated=True)
-            room = self.isolated.make_room(list(isolated), features, self.limit_bytes)
-            with tqdm(total=len(rest) + len(isolated), desc="features", unit="image", disable=None) as bar:
-
-                def add(to: Features, keys: Sequence[Key], of: Mapping[Key, Shown]) -> bool:
-                    for start in range(0, len(keys), batch_size):
-                        part = keys[start : start + batch_size]
-                        if not to.add(part, self._compute(part, of, device)[1]):
-                            return False
-                        bar.update(len(part))
-                    return True
-
-                enough = enough and room and add(self.features, rest, by_key)
-                enough = enough and add(self.isolated, self.isolated.missing(list(isolated)), isolated)
+            enough &= self.isolated.make_room(list(isolated), features, self.limit_bytes)
+            parts = [(self.features, rest[i : i + batch_size]) for i in range(0, len(rest), batch_size)]
+            rest = self.isolated.missing(list(isolated))
+            parts += [(self.isolated, rest[i : i + batch_size]) for i in range(0, len(rest), batch_size)]
+            shown = by_key | isolated
+            total = sum(len(part) for _, part in parts)
+            with tqdm(total=total, desc="features", unit="image", disable=None) as bar:
+                for to, part in parts:
+                    if not enough:
+                        return self._give_up()
+                    enough = to.add(part, self._compute(part, shown, device)[1])
+                    bar.update(len(part))
         return enough or self._give_up()
 
     def _compute(
