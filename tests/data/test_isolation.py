@@ -29,8 +29,8 @@ def item(photo: Path, kind: str) -> Item:
     return Item(kind, photo, 0, "train", marks=Matrix(positive, negative))
 
 
-def dataset(*items: Item, share: float = 1.0, **options: object) -> ExplanationDataset:
-    plain = {"image_size": SIDE, "mean": [0.0] * 3, "std": [1.0] * 3, "isolation": Isolation(share)}
+def dataset(*items: Item, share: float = 1.0, lend: float = 0.0, **options: object) -> ExplanationDataset:
+    plain = {"image_size": SIDE, "mean": [0.0] * 3, "std": [1.0] * 3, "isolation": Isolation(share, lend)}
     return ExplanationDataset(items, **{**plain, **options})
 
 
@@ -38,6 +38,12 @@ def dataset(*items: Item, share: float = 1.0, **options: object) -> ExplanationD
 def test_a_share_out_of_range_is_refused(share: float) -> None:
     with pytest.raises(ConfigError, match="share"):
         Isolation(share)
+
+
+@pytest.mark.parametrize("lend", [-0.1, 1.1])
+def test_a_share_of_lent_grounds_out_of_range_is_refused(lend: float) -> None:
+    with pytest.raises(ConfigError, match="lend"):
+        Isolation(lend=lend)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
@@ -108,3 +114,43 @@ def test_other_marks_isolate_other_pixels(photo: Path) -> None:
     assert (other[0].image[:, 8:] > 0).all()
     assert data.view(0).isolated is False
     assert other.without_isolation().view(0).isolated is False
+
+
+def test_who_lends_is_drawn_once_and_is_another_image() -> None:
+    annotated = tuple(range(0, 2000, 2))
+    lenders = [Isolation(lend=0.5).lender(seed=0, index=i, annotated=annotated) for i in annotated]
+    lending = [(i, lender) for i, lender in zip(annotated, lenders, strict=True) if lender is not None]
+    assert len(lending) / 1000 == pytest.approx(0.5, abs=0.05)
+    assert all(lender != i and lender in annotated for i, lender in lending)
+    assert len({lender for _, lender in lending}) > 350, "all over the data set"
+    assert Isolation(lend=1).lender(seed=0, index=4, annotated=(4,)) is None
+    assert Isolation(lend=1).lender(seed=0, index=4, annotated=(4, 6)) == 6
+    assert Isolation(lend=0).lender(seed=0, index=4, annotated=annotated) is None
+
+
+def test_what_lies_outside_in_the_other_image_is_lent(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(1, 255, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    inside = np.zeros((2, SIDE, SIDE), dtype=np.uint8)
+    inside[0, :4], inside[1, :, :4] = 1, 1
+    data = dataset(
+        *(
+            Item(name, save_mask(tmp_path / name, colours[i]), i, "train", marks=Matrix(inside[i]))
+            for i, name in enumerate(("a.png", "b.png"))
+        ),
+        lend=1.0,
+        negatives_outside=0.2,
+    )
+    image, lent = data[0].image, torch.from_numpy(colours[1]).permute(2, 0, 1) / 255
+    outside_there = torch.from_numpy(inside[1] == 0)
+    assert torch.equal(image[:, :4], (torch.from_numpy(colours[0]).permute(2, 0, 1) / 255)[:, :4])
+    assert torch.equal(image[:, 4:, 4:], lent[:, 4:, 4:])
+    colour = torch.stack([channel[outside_there].mean() for channel in lent])
+    torch.testing.assert_close(image[:, 4:, :4], colour[:, None, None].expand(3, SIDE - 4, 4))
+    data.set_epoch(1)
+    assert torch.equal(data[0].image, image), "the same in every epoch, so that its features can be kept"
+
+
+def test_an_image_with_nothing_outside_lends_the_mean_colour(photo: Path) -> None:
+    full = Item("full", photo, 0, "train", marks=Matrix(np.ones((SIDE, SIDE), dtype=np.uint8)))
+    data = dataset(item(photo, "positive"), full, lend=1.0)
+    assert (data[0].image[:, SIDE // 4 :] == 0).all()

@@ -113,6 +113,7 @@ class ExplanationDataset(Dataset[Sample]):
         if seed < 0:
             raise ConfigError(f"seed: got {seed}; give 0 or more")
         self.items = tuple(items)
+        self._annotated = _annotated(self.items)
         self.image_size = image_size
         self.flip = flip
         self.seed = seed
@@ -232,6 +233,22 @@ class ExplanationDataset(Dataset[Sample]):
         """What lies outside the marks of an image as they were drawn, (1, S, S) bool."""
         return outside(marks if self._has_negative[index] else marks.clamp(min=0))
 
+    def _ground(self, index: int) -> Tensor:
+        """What an image is shown on where it is isolated, broadcasts to (3, S, S)."""
+        mean_colour = torch.zeros(3, 1, 1)
+        if self.isolation is None:
+            return mean_colour
+        lender = self.isolation.lender(seed=self.seed, index=index, annotated=self._annotated)
+        if lender is None or not self._can_isolate(lender):
+            return mean_colour
+        pixels, marks = self._load(lender)
+        image, lent = self._normalized(pixels), self._outside(lender, marks[0][1])
+        colour = (image * lent).sum(dim=(1, 2), keepdim=True) / lent.sum()
+        return torch.where(lent, image, colour)
+
+    def _normalized(self, pixels: Tensor) -> Tensor:
+        return (pixels.float() / 255 - self._mean) / self._std
+
     def sample(self, index: int, *, mirrored: bool, isolated: bool = False) -> Sample:
         """Give one image as it is, mirrored, isolated: what `[index]` chooses between at random.
 
@@ -243,9 +260,9 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         name = _name(item, isolated=isolated)
         pixels, marks = self._load(index)
-        image = (pixels.float() / 255 - self._mean) / self._std
+        image = self._normalized(pixels)
         if isolated:
-            image = image.masked_fill(self._outside(index, marks[0][1]), 0.0)  # the mean colour
+            image = torch.where(self._outside(index, marks[0][1]), self._ground(index), image)
         annotations = tuple((label, annotation.float()) for label, annotation in marks)
         if mirrored:
             image, *mirrored_marks = mirror(image, *(annotation for _, annotation in annotations))
@@ -308,6 +325,7 @@ class ExplanationDataset(Dataset[Sample]):
     def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
         other = copy(self)
         other.items = tuple(items)
+        other._annotated = _annotated(items)
         other.negatives_outside = negatives_outside
         other._pixels, other._marks, other._cached_bytes = {}, {}, 0
         other._has_negative, other._isolable = {}, {}
@@ -352,6 +370,10 @@ class ExplanationDataset(Dataset[Sample]):
             rough = self.corruption(drawn, seed=self.seed, item_id=item.id, label=of)
             marks = as_whole(torch.from_numpy(rough)[None])
         return marks if self.negatives_outside is None else mark_outside(marks, self.negatives_outside)
+
+
+def _annotated(items: Sequence[Item]) -> tuple[int, ...]:
+    return tuple(i for i, item in enumerate(items) if item.annotated)
 
 
 def _nbytes(marks: OfClasses) -> int:

@@ -321,7 +321,7 @@ METHODS: dict[str, MethodInfo] = {
         ),
         MethodInfo(
             "isolate",
-            "what lies outside the annotation is left out of the image, now and then",
+            "what lies outside the annotation is replaced in the image, now and then",
             None,
             _no_loss,
             changes="views",
