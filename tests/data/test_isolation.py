@@ -79,7 +79,7 @@ def test_an_image_with_nothing_outside_is_shown_as_it_is(photo: Path) -> None:
     data = dataset(item(photo, "nothing"), full, Item("none", photo, 0, "train"))
     assert [data[i].id for i in range(3)] == ["nothing", "full", "none"]
     assert all((data[i].image > 0).all() for i in range(3))
-    assert list(data.views(isolated=True)) == []
+    assert list(data.appearances(isolated=True)) == []
 
 
 def test_mirrored_and_isolated_is_the_mirror_image_of_isolated(tmp_path: Path) -> None:
@@ -100,20 +100,20 @@ def test_workers_and_order_do_not_matter(photo: Path) -> None:
         data.set_epoch(3)
         batches = list(DataLoader(data, 5, collate_fn=collate, num_workers=workers))
         names.append([name for batch in batches for name in batch.id])
-    assert names[0] == names[1] == [data.view(i).name for i in range(20)]
+    assert names[0] == names[1] == [data.appearance(i).name for i in range(20)]
     assert 4 <= sum("isolated" in name for name in names[0]) <= 16
 
 
 def test_other_marks_isolate_other_pixels(photo: Path) -> None:
     data = dataset(item(photo, "nothing"))
-    assert data.view(0).isolated is False
+    assert data.appearance(0).isolated is False
     lower = np.zeros((SIDE, SIDE), dtype=np.uint8)
     lower[8:] = 1
     other = data.with_marks({0: Matrix(lower, made=True)})
     assert (other[0].image[:, :8] == 0).all()
     assert (other[0].image[:, 8:] > 0).all()
-    assert data.view(0).isolated is False
-    assert other.without_isolation().view(0).isolated is False
+    assert data.appearance(0).isolated is False
+    assert other.without_isolation().appearance(0).isolated is False
 
 
 def test_who_lends_is_drawn_once_and_is_another_image() -> None:

@@ -32,7 +32,7 @@ _COUNTERS = 65
 
 
 @dataclass(frozen=True)
-class View:
+class Appearance:
     """One way that an image is shown."""
 
     name: str
@@ -175,24 +175,26 @@ class ExplanationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         if not -len(self.items) <= index < len(self.items):
             raise IndexError(index)  # which ends plain iteration
-        return self.show(self.view(index % len(self.items)))
+        return self.show(self.appearance(index % len(self.items)))
 
-    def view(self, index: int) -> View:
+    def appearance(self, index: int) -> Appearance:
         """How an image is shown in this epoch.
 
         Args:
             index: of the image
         """
         isolated = self.is_isolated(index)
-        return View(_name(self.items[index], isolated=isolated), index, self.is_mirrored(index), isolated)
+        return Appearance(
+            _name(self.items[index], isolated=isolated), index, self.is_mirrored(index), isolated
+        )
 
-    def show(self, view: View) -> Sample:
+    def show(self, appearance: Appearance) -> Sample:
         """Give an image in one way that it is shown.
 
         Args:
-            view: of this data set
+            appearance: of this data set
         """
-        return self.sample(view.index, mirrored=view.mirrored, isolated=view.isolated)
+        return self.sample(appearance.index, mirrored=appearance.mirrored, isolated=appearance.isolated)
 
     def is_mirrored(self, index: int) -> bool:
         """Whether an image is mirrored in this epoch.
@@ -211,7 +213,7 @@ class ExplanationDataset(Dataset[Sample]):
         drawn = self.isolation and self.isolation.draw(seed=self.seed, epoch=self.epoch, index=index)
         return bool(drawn) and self._can_isolate(index)
 
-    def views(self, *, isolated: bool = False) -> Iterator[View]:
+    def appearances(self, *, isolated: bool = False) -> Iterator[Appearance]:
         """Give all ways that images are shown in some epoch.
 
         Args:
@@ -220,7 +222,7 @@ class ExplanationDataset(Dataset[Sample]):
         for mirrored in (False, True) if self.flip else (False,):
             for index, item in enumerate(self.items):
                 if not isolated or self._can_isolate(index):
-                    yield View(_name(item, isolated=isolated), index, mirrored, isolated)
+                    yield Appearance(_name(item, isolated=isolated), index, mirrored, isolated)
 
     def _can_isolate(self, index: int) -> bool:
         if self.isolation is None or not self.items[index].annotated:

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lookright.data.dataset import ExplanationDataset, View
+from lookright.data.dataset import Appearance, ExplanationDataset
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Rows
 
@@ -86,8 +86,8 @@ class ResidentDataset:
             indices: of the images
         """
         dataset, side = self.dataset, self.dataset.image_size
-        views = [dataset.view(index) for index in indices]
-        mirrored = tuple(view.mirrored for view in views)
+        shown = [dataset.appearance(index) for index in indices]
+        mirrored = tuple(each.mirrored for each in shown)
         marks = [(i, of, row) for i, index in enumerate(indices) for of, row in self._marks[index]]
         images = self._tensor(list(indices))
         annotated = self._annotated.index_select(0, images)
@@ -101,18 +101,18 @@ class ResidentDataset:
             label=self._label.index_select(0, images),
             annotation=self._annotation.index_select(0, keys),
             annotated=annotated,
-            id=tuple(view.name for view in views),
+            id=tuple(each.name for each in shown),
             mirrored=mirrored,
             rows=of_rows,
-            pixels=partial(self._pixels, views),
+            pixels=partial(self._pixels, shown),
             resized=partial(self._resized, keys),
         )
 
     def _tensor(self, numbers: list[int]) -> Tensor:
         return torch.tensor(numbers, dtype=torch.int64, device=self.device)
 
-    def _pixels(self, views: Sequence[View]) -> Tensor:
-        return torch.stack([self.dataset.show(view).image for view in views]).to(self.device)
+    def _pixels(self, shown: Sequence[Appearance]) -> Tensor:
+        return torch.stack([self.dataset.show(each).image for each in shown]).to(self.device)
 
     def _resized(self, keys: Tensor, size: tuple[int, int], rule: ResizeRule) -> Tensor:
         """Annotations on a grid, (R, 1, h, w): all of them are brought to it when it is first asked for.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, collate
 from lookright.data.annotations import Matrix
-from lookright.engine.boundary import Boundary, find_boundary
+from lookright.engine.boundary import Boundary
 from lookright.engine.channels_last import place
 from lookright.engine.completion import Completion
 from lookright.engine.features import FeatureStore
@@ -56,14 +56,14 @@ def complete(setup: Setup, config: TrainConfig, fabric: Fabric, store: FeatureSt
         NonFiniteError: the features are not finite.
         DataError: a photo or an annotation cannot be read.
     """
-    train = setup.train
-    if setup.completion is None or not isinstance(train, ExplanationDataset):
+    train, boundary = setup.train, setup.boundary
+    if setup.completion is None or boundary is None or not isinstance(train, ExplanationDataset):
         return setup
     found: Found | LookrightError = {}, {}
     with fabric.rank_zero_first():  # the others wait for as long as it takes
         if fabric.global_rank == 0:
             try:
-                views = _views(setup, train.without_isolation(), config, fabric.device, store)
+                views = _views(setup, boundary, train.without_isolation(), config, fabric.device, store)
                 found = find_marks(setup.completion, train, *views)
             except LookrightError as error:
                 found = error
@@ -139,6 +139,7 @@ def _compact(side: Tensor) -> Tensor:
 
 def _views(
     setup: Setup,
+    boundary: Boundary,
     train: ExplanationDataset,
     config: TrainConfig,
     device: torch.device,
@@ -153,7 +154,6 @@ def _views(
         datasets = [images for images in (train, setup.val) if isinstance(images, ExplanationDataset)]
         if trunk is not None and not trunk.fill(datasets, device):
             trunk = None
-    boundary = find_boundary(network, config.train, image_size=config.image_size)
     orientations = (False, True) if train.flip else (False,)
     return [_features(network, train, boundary, trunk, device, mirrored=each) for each in orientations]
 

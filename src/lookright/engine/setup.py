@@ -29,7 +29,7 @@ from lookright.engine.batch_changes import (
     make_exchange,
     make_isolation,
 )
-from lookright.engine.boundary import find_boundary
+from lookright.engine.boundary import Boundary, find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.frozen_units import frozen_units
 from lookright.engine.option_check import check_options
@@ -71,6 +71,8 @@ class Setup:
     """what the network's outputs mean"""
     completion: Completion | None = None
     """completes the annotations of `train` before training"""
+    boundary: Boundary | None = None
+    """whose maps it completes them from"""
     annotated_images: int = 0
     """training images that people have annotated"""
     completed: Mapping[str, float] | None = None
@@ -118,9 +120,9 @@ def set_up(config: TrainConfig) -> Setup:
     if exchange is not None:
         supervision.append(exchange)
         exchanges = bind_exchange(exchange, config, classifier, output.task)
+    boundary = None
     if completion is not None:
-        # Where there is no place to look at, that is said now.
-        find_boundary(classifier.network, config.train, image_size=config.image_size)
+        boundary = find_boundary(classifier.network, config.train, image_size=config.image_size)
         supervision.append(completion)
     check_annotations(config.method, supervision, train)
     val = None
@@ -151,6 +153,7 @@ def set_up(config: TrainConfig) -> Setup:
         exchanges,
         output,
         completion,
+        boundary,
         train.annotated_images,
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.data.dataset import View
+from lookright.data.dataset import Appearance
 from lookright.engine.features import Features, FeatureStore, Key
 from lookright.engine.frozen_units import frozen_units
 from lookright.explainers import Explainer
@@ -35,7 +35,7 @@ class _Reached(Exception):  # noqa: N818 (no error: it ends a forward pass early
     pass
 
 
-Shown = tuple[ExplanationDataset, View]
+Shown = tuple[ExplanationDataset, Appearance]
 
 
 class FrozenTrunk:
@@ -138,7 +138,7 @@ class FrozenTrunk:
     def _compute(
         self, keys: Sequence[Key], by_key: Mapping[Key, Shown], device: torch.device | str
     ) -> tuple[list[Sample], Tensor]:
-        samples = [dataset.show(view) for dataset, view in (by_key[key] for key in keys)]
+        samples = [dataset.show(appearance) for dataset, appearance in (by_key[key] for key in keys)]
         return samples, self._run(collate(samples).image.to(device))
 
     def _give_up(self) -> bool:
@@ -286,8 +286,8 @@ def make_trunk(
 
 def _by_key(datasets: Sequence[ExplanationDataset], *, isolated: bool = False) -> dict[Key, Shown]:
     """All ways that images are shown, by what features are called by."""
-    shown = [(dataset, view) for dataset in datasets for view in dataset.views(isolated=isolated)]
-    return {(view.name, view.mirrored): (dataset, view) for dataset, view in shown}
+    shown = [(dataset, each) for dataset in datasets for each in dataset.appearances(isolated=isolated)]
+    return {(each.name, each.mirrored): (dataset, each) for dataset, each in shown}
 
 
 def _zeros(like: Tensor, shape: tuple[int, ...], *_: Any, **__: Any) -> Tensor:
