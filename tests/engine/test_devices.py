@@ -16,7 +16,7 @@ from lookright import cli
 from lookright.engine.processes import launch
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.trainer import Trainer
-from lookright.errors import DataError
+from lookright.errors import DataError, LookrightError, ToldElsewhereError
 
 
 def test_two_devices_are_one_with_twice_the_batch(
@@ -108,3 +108,14 @@ def test_an_error_in_a_process_comes_out_as_itself(
     monkeypatch.setattr(fabric, "launch", failing)
     with pytest.raises(raised, match=told):
         launch(fabric, print)
+
+
+def test_whichever_process_is_heard_first_says_what_is_wrong() -> None:
+    class Ended:
+        def launch(self, process: object) -> None:
+            told = "\n\n-- Process 1 terminated\nlookright.errors.ToldElsewhereError: data: there is none\n"
+            raise ProcessRaisedException(told, 1, 4711)
+
+    with pytest.raises(LookrightError, match="data: there is none") as caught:
+        launch(Ended(), lambda fabric: None)  # type: ignore[arg-type]
+    assert not isinstance(caught.value, ToldElsewhereError), "the command line would add nothing"

@@ -162,6 +162,8 @@ def launch(fabric: Fabric, process: Callable[[Fabric], None]) -> None:
         kind = getattr(errors, told[1], None) if told else None
         if told is None or not (isinstance(kind, type) and issubclass(kind, LookrightError)):
             raise
+        if issubclass(kind, ToldElsewhereError):  # here is elsewhere: whoever ended first is heard
+            kind = LookrightError
         raise kind(told[2].strip()) from error
 
 
