@@ -349,7 +349,7 @@ class TestRuns:
         before = set_up(config)
         completed = complete(before, config, make_fabric(config), FeatureStore.of(config)).train
         assert isinstance(completed, ExplanationDataset)
-        assert len(completed._pixels) <= 4 + 1, "a few to try features out, one to find marks"
+        assert len(completed._memory.pixels) <= 4 + 1, "a few to try features out, one to find marks"
 
     @pytest.mark.parametrize(
         "changes", [{}, {"cache_features": False}, {"train": "all", "corrupt": "drop(0.5)"}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -17,14 +17,10 @@ from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside, outside
 from lookright.data.images import Frame, open_frame, open_picture
 from lookright.data.isolation import Isolation
+from lookright.data.memory import Memory, OfClasses
 from lookright.data.transforms import draw_mirrored, mirror
 from lookright.errors import ConfigError
 from lookright.types import Sample
-
-OfClasses = tuple[tuple[int, Tensor], ...]
-"""Each annotated class of an image, and its annotation."""
-
-Kept = TypeVar("Kept", Tensor, OfClasses)
 
 _ANY = Frame(stored_size=(1, 1), orientation=1)  # for marks that fit every photo
 _COUNTERS = 65
@@ -124,10 +120,8 @@ class ExplanationDataset(Dataset[Sample]):
         self.isolation = isolation
         self._mean = torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
         self._std = torch.tensor(std, dtype=torch.float32).view(3, 1, 1)
-        self._pixels: dict[int, Tensor] = {}
-        self._marks: dict[int, OfClasses] = {}
+        self._memory = Memory(cache_bytes)
         self._has_negative: dict[int, bool] = {}  # drawn, not derived
-        self._cached_bytes = 0
         self._isolable: dict[int, bool] = {}
         # In shared memory, so that workers that live on from epoch to epoch see the new number.
         self._epoch = torch.zeros(1, dtype=torch.int64)
@@ -293,8 +287,8 @@ class ExplanationDataset(Dataset[Sample]):
         item = self.items[index]
         if not item.annotated:
             return ((item.label, torch.zeros(1, self.image_size, self.image_size, dtype=torch.int8)),)
-        if index in self._marks:
-            return self._marks[index]
+        if index in self._memory.marks:
+            return self._memory.marks[index]
         # What a program has made fits any photo.
         return self._render(index, _ANY if made_marks(item) else open_frame(item.path))
 
@@ -316,12 +310,8 @@ class ExplanationDataset(Dataset[Sample]):
         """
         items = [replace(item, marks=marks.get(i, item.marks)) for i, item in enumerate(self.items)]
         other = self._changed(items, negatives_outside=self.negatives_outside)
-        for i, pixels in self._pixels.items():
-            other._keep(other._pixels, i, pixels, pixels.nbytes)
-        for i, known in self._marks.items():
-            if i not in marks:
-                other._keep(other._marks, i, known, _nbytes(known))
-                other._has_negative[i] = self._has_negative[i]
+        other._memory = self._memory.without_marks(marks)
+        other._has_negative = {i: known for i, known in self._has_negative.items() if i not in marks}
         return other
 
     def _changed(self, items: Sequence[Item], *, negatives_outside: float | None) -> Self:
@@ -329,8 +319,7 @@ class ExplanationDataset(Dataset[Sample]):
         other.items = tuple(items)
         other._annotated = _annotated(items)
         other.negatives_outside = negatives_outside
-        other._pixels, other._marks, other._cached_bytes = {}, {}, 0
-        other._has_negative, other._isolable = {}, {}
+        other._memory, other._has_negative, other._isolable = Memory(self.cache_bytes), {}, {}
         return other
 
     def _load(self, index: int) -> tuple[Tensor, OfClasses]:
@@ -338,13 +327,13 @@ class ExplanationDataset(Dataset[Sample]):
         worker = get_worker_info()
         count = self._counts[(worker.id + 1) % _COUNTERS if worker else 0]
         count[0] += 1
-        if index in self._pixels:
+        if index in self._memory.pixels:
             count[1] += 1
-            return self._pixels[index], self.marks(index)
+            return self._memory.pixels[index], self.marks(index)
         picture = open_picture(self.items[index].path)
         pixels = resize_photo(picture.image, self.image_size)
-        self._keep(self._pixels, index, pixels, pixels.nbytes)
-        known = index in self._marks or not self.items[index].annotated
+        self._memory.keep_pixels(index, pixels)
+        known = index in self._memory.marks or not self.items[index].annotated
         return pixels, self.marks(index) if known else self._render(index, picture)
 
     def _render(self, index: int, photo: Frame) -> OfClasses:
@@ -354,15 +343,8 @@ class ExplanationDataset(Dataset[Sample]):
             signed is not None and bool((signed < 0).any()) for _, signed in drawn
         )
         marks = tuple((label, self._at_size(signed, item, label)) for label, signed in drawn)
-        self._keep(self._marks, index, marks, _nbytes(marks))
+        self._memory.keep_marks(index, marks)
         return marks
-
-    def _keep(self, where: dict[int, Kept], index: int, what: Kept, size: int) -> None:
-        worker = get_worker_info()
-        share = worker.num_workers if worker else 1
-        if self._cached_bytes + size <= self.cache_bytes // share:
-            where[index] = what
-            self._cached_bytes += size
 
     def _at_size(self, signed: Area | None, item: Item, label: int) -> Tensor:
         marks = resize_marks(signed, self.image_size)
@@ -376,10 +358,6 @@ class ExplanationDataset(Dataset[Sample]):
 
 def _annotated(items: Sequence[Item]) -> tuple[int, ...]:
     return tuple(i for i, item in enumerate(items) if item.annotated)
-
-
-def _nbytes(marks: OfClasses) -> int:
-    return sum(annotation.nbytes for _, annotation in marks)
 
 
 def _name(item: Item, *, isolated: bool) -> str:
