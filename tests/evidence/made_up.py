@@ -23,6 +23,7 @@ ABOUT = {
     "test_images": "4",
     "train_seconds": "7.5",
     "seconds": "10",
+    "evaluate_seconds": "2",
     "date": "2026-01-02T03:04:05+00:00",
     "lookright": "0.1.0",
     "torch": "2",

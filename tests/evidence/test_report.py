@@ -60,8 +60,8 @@ def test_page_tells_figures_and_what_they_say(experiment: Path) -> None:
     assert page == experiment / "report" / "report.md"
     assert text.startswith(f"{MARK}\n\n# known\n\nMade up.\n")
     # 0.007 +- t(7) * sd(0, 0.002 .. 0.014) / sqrt(8) = 2.3646 * 0.004899 / 2.828 = 0.0041
-    assert "| res-g | 0.800 ± 0.000 | **0.507 ± 0.004** ▲ | 100 | 7.5 | 8 |" in text
-    assert "| baseline | 0.800 ± 0.000 | 0.300 ± 0.000 | 100 | 7.5 | 8 |" in text
+    assert "| res-g | 0.800 ± 0.000 | **0.507 ± 0.004** ▲ | 100 | 8.0 | 8 |" in text
+    assert "| baseline | 0.800 ± 0.000 | 0.300 ± 0.000 | 100 | 8.0 | 8 |" in text
     assert (
         "- **IoU, against baseline:** better: res-g (+0.207, p 0.047); not clearly different: gradia." in text
     )
@@ -116,7 +116,7 @@ def test_one_seed(tmp_path: Path) -> None:
     grid = GRID | {"axes": GRID["axes"] | {"seed": [0]}}
     text = write_report(made_up(tmp_path / "one", grid, known)).read_text()
     assert "There is one seed: no interval, and no test." in text
-    assert "| res-g | 0.800 | **0.500** | 100 | 7.5 | 1 |" in text
+    assert "| res-g | 0.800 | **0.500** | 100 | 8.0 | 1 |" in text
     assert "nan" not in text
 
 
@@ -175,7 +175,7 @@ def test_failed_and_missing_runs_are_told(tmp_path: Path) -> None:
     assert "and 3 more that failed" in text
     assert "- missing: gradia, all runs: seed 6, 7" in text
     assert "| res-g | – | – | – | – | 0 |" in text
-    assert "| gradia | 0.800 ± 0.000 | 0.300 ± 0.011 | 100 | 7.5 | 6 |" in text
+    assert "| gradia | 0.800 ± 0.000 | 0.300 ± 0.011 | 100 | 8.0 | 6 |" in text
 
 
 def test_a_group_without_any_run(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from matplotlib.lines import Line2D
 from lookright.evidence.compare import mean_of
 from lookright.evidence.reading import LOWER_IS_BETTER
 from lookright.evidence.report_tables import UNBOUNDED, measure_name, shown_cells
-from lookright.evidence.results import COST, Group, Results
+from lookright.evidence.results import Group, Results, typical_cost
 from lookright.evidence.statistics import Interval
+from lookright.evidence.table import Row
 from lookright.files import replacing
 
 PANELS = 6
@@ -111,7 +112,7 @@ def pareto(results: Results) -> Plot | None:
             handles=[handle(f"{entry}, {_seconds(costs[entry])}", looks[entry]) for entry in used],
             loc="outside right upper",
             frameon=False,
-            title="entry, training of one run",
+            title="entry, one run",
         )
     return Plot(
         "pareto",
@@ -199,12 +200,12 @@ def _half(interval: Interval) -> float | None:
 
 
 def _costs(results: Results) -> dict[str, float]:
-    """Entry -> seconds of training of one run, mean over the groups."""
-    found: dict[str, list[float]] = {}
+    """Entry -> seconds of one run, over all groups."""
+    rows: dict[str, list[Row]] = {}
     for group in results.groups:
         for entry in results.entries(group):
-            found.setdefault(entry, []).extend(results.values(group, entry, COST).values())
-    return {entry: sum(seconds) / max(len(seconds), 1) for entry, seconds in found.items()}
+            rows.setdefault(entry, []).extend(results.finished(group, entry))
+    return {entry: typical_cost(of_entry) or 0.0 for entry, of_entry in rows.items()}
 
 
 def _seconds(seconds: float) -> str:

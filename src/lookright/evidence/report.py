@@ -137,10 +137,10 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> list[st
     lines = [
         f"Mean ± half of the 95 % interval over the seeds (Student, {seeds} of them). Bold: the best mean, "
         "clear or not. Annotated: images of training that have an annotation, whether a method uses it or "
-        "not. Seconds: training of one run, with validation, without set-up."
+        "not. Seconds: of one run, set-up included, without evaluation; the median."
         if seeds > 1
         else "Figures of one seed, without intervals. Bold: the best one. Annotated: images of training that "
-        "have an annotation, whether a method uses it or not. Seconds: training, with validation."
+        "have an annotation, whether a method uses it or not. Seconds: of a run, without evaluation."
     ]
     if comparisons:
         lines += [

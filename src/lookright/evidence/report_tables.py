@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lookright.evidence.compare import Comparison, Verdict, mean_of
 from lookright.evidence.reading import FACT, LOWER_IS_BETTER
-from lookright.evidence.results import COST, Group, Results
+from lookright.evidence.results import Group, Results, typical_cost
 from lookright.evidence.statistics import Interval
 from lookright.evidence.table import number
 
@@ -79,8 +79,8 @@ def means_table(results: Results, group: Group, comparisons: Sequence[Comparison
             shown.append(text + _mark(comparisons, group, entry, measure, results.grid.baseline))
         done = results.finished(of, entry)
         annotated = [number(row, "annotated_images") for row in done]
-        seconds = [number(row, COST) for row in done]
-        shown += [_about(annotated, 0), _about(seconds, 1), str(len(done))]
+        seconds = typical_cost(done)
+        shown += [_about(annotated), "–" if seconds is None else f"{seconds:.1f}", str(len(done))]
         rows.append(shown)
     return markdown_table(rows)
 
@@ -192,6 +192,6 @@ def _mark(
     )
 
 
-def _about(values: Sequence[float], decimals: int) -> str:
+def _about(values: Sequence[float]) -> str:
     known = [value for value in values if math.isfinite(value)]
-    return f"{sum(known) / len(known):.{decimals}f}" if known else "–"
+    return f"{sum(known) / len(known):.0f}" if known else "–"

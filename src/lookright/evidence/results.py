@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from lookright.errors import DataError
 from lookright.evidence.grid import Entry, Grid, read_grid
@@ -13,8 +14,6 @@ from lookright.evidence.plan import PlannedRun, choose_runs, final_runs
 from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.table import Row, Table, number
 
-COST = "train_seconds"
-"""what a run costs: its epochs, with validation, without set-up and evaluation"""
 _NEEDED = ("fingerprint", "stage", "run", "status", "error", "seed")
 _MAIN = ("worst_group_accuracy", "accuracy", "mean_average_precision", "mae")
 _AGREEMENT = ("iou", "f1", "epg")
@@ -199,8 +198,15 @@ def read_results(folder: Path) -> Results:
     return results
 
 
+def typical_cost(rows: Sequence[Row]) -> float | None:
+    """Seconds of one run, set-up included and evaluation left out: the median, as machines are noisy."""
+    costs = [number(row, "seconds") - number(row, "evaluate_seconds") for row in rows]
+    known = [cost for cost in costs if math.isfinite(cost)]
+    return median(known) if known else None
+
+
 def _check_numbers(file: Path, row: Row) -> None:
-    for column in (*MEASURES, "seconds", COST, "annotated_images", "seed"):
+    for column in (*MEASURES, "seconds", "train_seconds", "evaluate_seconds", "annotated_images", "seed"):
         try:
             number(row, column)
         except ValueError as error:

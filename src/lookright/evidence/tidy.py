@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lookright.evidence.compare import Comparison, mean_of
-from lookright.evidence.results import COST, Results
+from lookright.evidence.results import Results
 from lookright.evidence.statistics import Interval
 from lookright.files import replacing
 
@@ -30,7 +30,7 @@ def write_tidy(path: Path, results: Results, comparisons: Sequence[Comparison]) 
         writer.writerow(["kind", *axes, results.grid.compare, *_BEHIND])
         for group in results.groups:
             for entry in results.entries(group):
-                for measure in (*results.measures(group), "annotated_images", COST):
+                for measure in (*results.measures(group), "annotated_images", "train_seconds"):
                     mean = mean_of(results, group, entry, measure)
                     if mean.n:
                         tail = ["", "", "", "", ""]
