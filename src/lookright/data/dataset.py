@@ -76,6 +76,7 @@ class ExplanationDataset(Dataset[Sample]):
     Example:
         >>> import tempfile
         >>> from pathlib import Path
+        >>> from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder, "a.png")
         ...     Image.new("RGB", (8, 6), (255, 255, 255)).save(file)

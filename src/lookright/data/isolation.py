@@ -44,7 +44,7 @@ class Isolation:
     Example:
         >>> isolation = Isolation(share=0.5)
         >>> sum(isolation.draw(seed=0, epoch=0, index=i) for i in range(1000))
-        487
+        476
     """
 
     paper: ClassVar[str] = "lookright"
