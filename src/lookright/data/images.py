@@ -87,7 +87,7 @@ def open_frame(path: Path) -> Frame:
     Raises:
         DataError: the file is missing, not an image, or has more than `MAX_PIXELS`.
     """
-    with _opening(path) as image:
+    with _opening(path) as image, image:  # nothing is decoded, which would close the file
         return Frame(stored_size=image.size, orientation=exif_orientation(image))
 
 
