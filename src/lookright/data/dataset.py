@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from lookright.data.annotations import Area, Item, Matrix
+from lookright.data.appearance import Appearance, name_of
 from lookright.data.at_size import as_whole, drawn_marks, made_marks, resize_marks, resize_photo
 from lookright.data.corrupt import parse_corruption
 from lookright.data.derive import mark_outside, outside
@@ -25,18 +26,6 @@ from lookright.types import Sample
 _ANY = Frame(stored_size=(1, 1), orientation=1)  # for marks that fit every photo
 _COUNTERS = 65
 """One for this process, and one for each worker: they count at the same time."""
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """One way that an image is shown."""
-
-    name: str
-    """id of the image, and what of it is shown"""
-    index: int
-    """of the image in its data set"""
-    mirrored: bool
-    isolated: bool
 
 
 class ExplanationDataset(Dataset[Sample]):
@@ -180,7 +169,7 @@ class ExplanationDataset(Dataset[Sample]):
         """
         isolated = self.is_isolated(index)
         return Appearance(
-            _name(self.items[index], isolated=isolated), index, self.is_mirrored(index), isolated
+            name_of(self.items[index].id, isolated=isolated), index, self.is_mirrored(index), isolated
         )
 
     def show(self, appearance: Appearance) -> Sample:
@@ -217,7 +206,7 @@ class ExplanationDataset(Dataset[Sample]):
         for mirrored in (False, True) if self.flip else (False,):
             for index, item in enumerate(self.items):
                 if not isolated or self._can_isolate(index):
-                    yield Appearance(_name(item, isolated=isolated), index, mirrored, isolated)
+                    yield Appearance(name_of(item.id, isolated=isolated), index, mirrored, isolated)
 
     def _can_isolate(self, index: int) -> bool:
         if self.isolation is None or not self.items[index].annotated:
@@ -232,12 +221,13 @@ class ExplanationDataset(Dataset[Sample]):
 
     def _ground(self, index: int) -> Tensor:
         """What an image is shown on where it is isolated, broadcasts to (3, S, S)."""
-        mean_colour = torch.zeros(3, 1, 1)
-        if self.isolation is None:
-            return mean_colour
-        lender = self.isolation.lender(seed=self.seed, index=index, annotated=self._annotated)
+        lender = (
+            self.isolation.lender(seed=self.seed, index=index, annotated=self._annotated)
+            if self.isolation
+            else None
+        )
         if lender is None or not self._can_isolate(lender):
-            return mean_colour
+            return torch.zeros(3, 1, 1)  # the mean colour
         pixels, marks = self._load(lender)
         image, lent = self._normalized(pixels), self._outside(lender, marks[0][1])
         colour = (image * lent).sum(dim=(1, 2), keepdim=True) / lent.sum()
@@ -255,7 +245,7 @@ class ExplanationDataset(Dataset[Sample]):
             isolated: leave out what lies outside the annotation; needs an isolation
         """
         item = self.items[index]
-        name = _name(item, isolated=isolated)
+        name = name_of(item.id, isolated=isolated)
         pixels, marks = self._load(index)
         image = self._normalized(pixels)
         if isolated:
@@ -359,7 +349,3 @@ class ExplanationDataset(Dataset[Sample]):
 
 def _annotated(items: Sequence[Item]) -> tuple[int, ...]:
     return tuple(i for i, item in enumerate(items) if item.annotated)
-
-
-def _name(item: Item, *, isolated: bool) -> str:
-    return f"{item.id} (isolated)" if isolated else item.id

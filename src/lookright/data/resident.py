@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lookright.data.dataset import Appearance, ExplanationDataset
+from lookright.data.appearance import Appearance
+from lookright.data.dataset import ExplanationDataset
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Rows
 
@@ -44,7 +45,6 @@ class ResidentDataset:
         self.dataset = dataset
         self.device = torch.device(device)
         side = dataset.image_size
-        self._ids = [item.id for item in dataset.items]
         self._nan = torch.full((1, 1, 1, 1), torch.nan, device=device)
         self._annotated = torch.tensor(dataset.annotated, dtype=torch.bool, device=device)
         several = dataset.num_classes is not None
@@ -71,7 +71,7 @@ class ResidentDataset:
         self._on_grid: dict[tuple[tuple[int, int], ResizeRule], Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.dataset)
 
     @staticmethod
     def nbytes(dataset: ExplanationDataset) -> int:

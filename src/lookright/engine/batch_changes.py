@@ -48,10 +48,8 @@ def make_isolation(config: TrainConfig, task: Task) -> Isolation | None:
             several annotated classes.
     """
     isolation = _sole_part(config, "isolate", Isolation)
-    if isolation is not None and task is Task.MULTI_LABEL:
-        raise ConfigError(
-            "method: isolate needs one class per image: what is outside for one can be inside for another"
-        )
+    if isolation is not None:
+        _refuse_several_classes("isolate", task)
     return isolation
 
 
@@ -103,9 +101,13 @@ def bind_exchange(
     Raises:
         ConfigError: the network has no such place, or images have several annotated classes.
     """
-    if task is Task.MULTI_LABEL:
-        raise ConfigError(
-            "method: exchange needs one class per image: what is outside for one can be inside for another"
-        )
+    _refuse_several_classes("exchange", task)
     boundary = find_boundary(classifier.network, config.train, image_size=config.image_size)
     return partial(exchanging, exchange, classifier.network, boundary)
+
+
+def _refuse_several_classes(name: str, task: Task) -> None:
+    if task is Task.MULTI_LABEL:
+        raise ConfigError(
+            f"method: {name} needs one class per image: what is outside for one can be inside for another"
+        )

@@ -109,21 +109,15 @@ def set_up(config: TrainConfig) -> Setup:
     train = make_images(data, "train", classifier, config, output, isolation)
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
-    counterexamples = make_counterexamples(config)
-    supervision: list[Supervision] = [term.loss for term in objective.terms]
-    if isolation is not None:
-        supervision.append(isolation)
-    if counterexamples is not None:
-        supervision.append(counterexamples)
-    exchange = make_exchange(config)
-    exchanges = None
+    counterexamples, exchange = make_counterexamples(config), make_exchange(config)
+    exchanges, boundary = None, None
     if exchange is not None:
-        supervision.append(exchange)
         exchanges = bind_exchange(exchange, config, classifier, output.task)
-    boundary = None
     if completion is not None:
         boundary = find_boundary(classifier.network, config.train, image_size=config.image_size)
-        supervision.append(completion)
+    changes = (isolation, counterexamples, exchange, completion)
+    supervision: list[Supervision] = [term.loss for term in objective.terms]
+    supervision += [change for change in changes if change is not None]
     check_annotations(config.method, supervision, train)
     val = None
     if "val" in data.splits:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, collate
-from lookright.data.dataset import Appearance
+from lookright.data.appearance import Appearance
 from lookright.engine.features import Features, FeatureStore, Key
 from lookright.engine.frozen_units import frozen_units
 from lookright.explainers import Explainer
@@ -119,12 +119,17 @@ class FrozenTrunk:
             if self.features.on_disk:
                 log.info("features: %d of %d images from the cache", len(keys) - len(missing), len(keys))
             enough = self.features.add(first, features)
-            rest = self.features.missing(missing)
             isolated = _by_key(datasets, isolated=True)
             enough &= self.isolated.make_room(list(isolated), features, self.limit_bytes)
-            parts = [(self.features, rest[i : i + batch_size]) for i in range(0, len(rest), batch_size)]
-            rest = self.isolated.missing(list(isolated))
-            parts += [(self.isolated, rest[i : i + batch_size]) for i in range(0, len(rest), batch_size)]
+            left = {
+                self.features: self.features.missing(missing),
+                self.isolated: self.isolated.missing(list(isolated)),
+            }
+            parts = [
+                (to, rest[i : i + batch_size])
+                for to, rest in left.items()
+                for i in range(0, len(rest), batch_size)
+            ]
             shown = by_key | isolated
             total = sum(len(part) for _, part in parts)
             with tqdm(total=total, desc="features", unit="image", disable=None) as bar:
@@ -167,7 +172,8 @@ class FrozenTrunk:
             return self.features.gather(keys)
         if self.isolated.missing(isolated):
             return None
-        whole = [key for key in keys if key not in set(isolated)]
+        apart = set(isolated)
+        whole = [key for key in keys if key not in apart]
         parts = [(self.features, whole), (self.isolated, isolated)]
         found = torch.cat([features.gather(part) for features, part in parts if part])
         place = {key: i for i, key in enumerate((*whole, *isolated))}

@@ -65,10 +65,14 @@ class PlannedRun:
         return ", ".join([" ".join(self.cell.values()), *chosen, f"seed {self.seed}"])
 
     @cached_property
+    def _as_config(self) -> TrainConfig:
+        return _config(self.options)
+
+    @cached_property
     def given(self) -> dict[str, Any]:
         """Options that are not as they are by default, and change results."""
         plain = to_options(TrainConfig())
-        options = to_options(_config(self.options))
+        options = to_options(self._as_config)
         return {k: v for k, v in options.items() if v != plain[k] and k not in INCIDENTAL}
 
     @cached_property
@@ -76,9 +80,8 @@ class PlannedRun:
         """Tells runs apart, on every machine alike."""
         made = ingredients(str(self.options.get("data")), self.grid.prepare)
         changed = self.faithfulness and asdict(self.faithfulness)
-        config = _config(self.options)
-        meant = spell_out(config)  # rows of what auto stood for before are of another run
-        given = self.given if meant == config.method else self.given | {"method": meant}
+        meant = spell_out(self._as_config)  # rows of what auto stood for before are of another run
+        given = self.given if meant == self._as_config.method else self.given | {"method": meant}
         content = [self.stage, given, made, self.splits, changed, self.grid.precision_outside]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -162,12 +162,7 @@ def _filled_trunk(
 
 def _keys(seeds: Sequence[SeedPart], val: ResidentDataset | None) -> list[Key]:
     datasets = [*(part.resident.dataset for part in seeds), *([val.dataset] if val else [])]
-    return [
-        (item.id, mirrored)
-        for dataset in datasets
-        for mirrored in ((False, True) if dataset.flip else (False,))
-        for item in dataset.items
-    ]
+    return [(each.name, each.mirrored) for dataset in datasets for each in dataset.appearances()]
 
 
 def _objectives(configs: Sequence[TrainConfig], parts: Sequence[SeedPart], setup: Setup) -> list[Objective]:
