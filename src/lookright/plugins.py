@@ -231,7 +231,7 @@ def _hidden(module: ModuleType) -> str:
 def _keywords(thing: object) -> list[str] | None:
     """Arguments that can be given by name; None if any can, or if that cannot be known."""
     try:
-        parameters = inspect.signature(thing).parameters.values()  # type: ignore[arg-type]
+        parameters = inspect.signature(thing).parameters.values()  # type: ignore[arg-type]  # anything: see except
     except (TypeError, ValueError):  # built-in
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -243,7 +243,7 @@ def _keywords(thing: object) -> list[str] | None:
 def _check_kinds(argument: str, name: str, thing: object, options: Mapping[str, object]) -> None:
     """Refuse a word for a number, and anything but true or false for a switch."""
     try:
-        parameters = inspect.signature(thing).parameters  # type: ignore[arg-type]
+        parameters = inspect.signature(thing).parameters  # type: ignore[arg-type]  # anything: see except
     except (TypeError, ValueError):  # built-in
         return
     for option, value in options.items():

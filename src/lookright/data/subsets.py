@@ -66,7 +66,7 @@ def choose_subsets(
         _require(train_per_class, available, annotation_set, "train_per_class", "training images")
         for label, items in by_class.items():
             if annotated_per_class is not None:
-                items.sort(key=lambda item, of=label: (item.id, of) not in marked)  # type: ignore[misc]
+                items.sort(key=lambda item, of=label: (item.id, of) not in marked)  # type: ignore[misc]  # bound
             by_class[label] = items[:train_per_class]
         kept = {item.id for items in by_class.values() for item in items}
     else:

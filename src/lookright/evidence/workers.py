@@ -74,7 +74,7 @@ def _quiet(out: Path) -> Iterator[None]:
 class _Here(Executor):
     """Does everything at once, in this process."""
 
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # as Executor has it
         """Do it."""
         future: Future[object] = Future()
         future.set_result(fn(*args, **kwargs))

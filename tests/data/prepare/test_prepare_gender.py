@@ -24,7 +24,7 @@ from lookright.errors import ConfigError, DataError
 
 def options(coco: Coco, **changes: Any) -> GenderConfig:
     given = {"source": coco.write(), "images": coco.root / "photos", "out": coco.root / "out"}
-    return GenderConfig(**given | {"year": coco.year} | changes)  # type: ignore[arg-type]
+    return GenderConfig(**given | {"year": coco.year} | changes)  # type: ignore[arg-type]  # of a mix
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class Carrier(Tensor):
         carrier.pair, carrier.rules, carrier.shared = pair, rules, shared
         return carrier
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]  # as Tensor has it
         return f"{type(self).__name__}({self.pair!r})"
 
     @classmethod
@@ -67,7 +67,7 @@ class Carrier(Tensor):
         return carriers[0] if output is carriers[0].pair else Carrier(output, rules, shared=shared)
 
     @classmethod
-    def __torch_dispatch__(  # type: ignore[override]
+    def __torch_dispatch__(  # type: ignore[override]  # Tensor's own is a function that is switched off
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         # Reached only by what passes __torch_function__ by, such as scripted code.
