@@ -2,14 +2,29 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from lookright.data import write_decoy_digits
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 SHARED = Path(__file__).parents[2] / "shared"
+CHROMIUM = Path("/usr/bin/chromium")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,3 +62,16 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("digits") / "data"
     return write_decoy_digits(folder, per_class_train=4, per_class_val=2, per_class_test=2)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Debian's chromium, driven by Playwright."""
+    reason = "playwright is not installed (extra 'dev')"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -21,7 +21,7 @@ RANKS = (
     ("explainers",),
     ("engine",),
     ("report", "bench", "describe"),
-    ("evidence",),
+    ("evidence", "audit"),
     ("demo",),
     ("cli",),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,3 +44,34 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder is none, there is nothing to clear away either
             temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a table, a header first. None and NaN are empty, numbers have six digits, true is a word.
+
+    Args:
+        path: the file to write or replace
+        rows: each with the same columns, at least one row
+
+    Raises:
+        DataError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.csv"
+        >>> write_csv(file, [{"id": "a", "iou": 1 / 3, "right": True, "group": None}])
+        >>> file.read_text().split()
+        ['id,iou,right,group', 'a,0.333333,true,']
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0])
+        writer.writerows([_text(value) for value in row.values()] for row in rows)
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # NaN alone differs from itself
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

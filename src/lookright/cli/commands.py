@@ -6,18 +6,16 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from jsonargparse import ActionYesNo, Namespace
 
+from lookright.cli.audit import audit, audit_arguments
 from lookright.cli.bench import bench, bench_arguments
 from lookright.cli.cache import cache_arguments, show_cache
 from lookright.cli.data import data, data_arguments
 from lookright.cli.pack import pack, pack_arguments
-from lookright.cli.parser import Parser, add_options, fail, is_first_process, read_config, say
+from lookright.cli.parser import DEVICES, Parser, add_options, fail, is_first_process, read_config, say
 from lookright.config import DataConfig, TrainConfig
-
-DEVICES = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def _train_arguments(parser: Parser) -> None:
@@ -257,6 +255,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "check": ("say what is in a data folder and what is wrong with it", _check_arguments, _check),
     "train": ("train a classifier to look at the right place", _train_arguments, _train),
     "evaluate": ("measure performance and reasonability of a run", _evaluate_arguments, _evaluate),
+    "audit": ("see where a classifier looks, and what looks like a shortcut", audit_arguments, audit),
     "report": ("compare evaluated runs in one HTML file", _report_arguments, _report),
     "explain": ("show where a run looks in photos", _explain_arguments, _explain),
     "predict": ("write classes and probabilities of photos as csv", _predict_arguments, _predict),

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
 import jsonargparse
 from jsonargparse import ActionYesNo, Namespace
@@ -17,6 +17,8 @@ from jsonargparse import ActionYesNo, Namespace
 from lookright.config import DataConfig, option_name
 
 C = TypeVar("C", bound=DataConfig)
+
+DEVICES = Literal["auto", "cpu", "cuda", "mps"]
 
 SECTIONS = {
     "data": "What to read",

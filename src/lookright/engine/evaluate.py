@@ -23,7 +23,7 @@ from lookright.engine.features import FeatureStore
 from lookright.engine.inference import Inference, infer
 from lookright.engine.setup import make_dataset, read_data
 from lookright.engine.streaming import make_stream
-from lookright.engine.trained_run import TrainedRun, open_run
+from lookright.engine.trained_run import ExplainedClassifier, TrainedRun, open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import ConfigError, DataError
 from lookright.explainers import CellEvidence, Explainer, LayerExplainer
@@ -137,7 +137,7 @@ def evaluate(
     return folder
 
 
-def cell_evidence(run: TrainedRun) -> CellEvidence | None:
+def cell_evidence(run: ExplainedClassifier) -> CellEvidence | None:
     """What every cell says for every class, where the network of a single-label run tells it exactly.
 
     Returns:

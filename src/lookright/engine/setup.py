@@ -261,15 +261,20 @@ def read_data(config: DataConfig) -> AnnotationSet:
     """
     annotation_set = read_annotations(config)
     _check_classes(annotation_set)
+    warn_of_problems(annotation_set)
+    return annotation_set
+
+
+def warn_of_problems(annotation_set: AnnotationSet) -> None:
+    """Warn of what is wrong with data but can be lived with: of the first, and how to see the rest."""
     if annotation_set.problems:
         first = annotation_set.problems[0]
         warnings.warn(
             f"{len(annotation_set.problems)} problem(s) in {annotation_set.root}, the first: {first.path}: "
             f"{first.what}; lookright check lists all",
             LookrightWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return annotation_set
 
 
 def _check_classes(data: Data) -> None:

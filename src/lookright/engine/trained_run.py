@@ -15,17 +15,24 @@ from lookright.models import Classifier, create, load_exactly, read_weights
 from lookright.types import Task
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run as its checkpoint gives it back."""
+@dataclass(frozen=True, kw_only=True)
+class ExplainedClassifier:
+    """A classifier that is trained, and what explains it."""
 
-    folder: RunFolder
     config: TrainConfig
+    """its options; of a network that was not trained here, those that say how images reach it"""
     classes: tuple[str, ...]
     classifier: Classifier
     explainer: Explainer
     output: Output = PLAIN
     """what the network's outputs mean"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun(ExplainedClassifier):
+    """A run as its checkpoint gives it back."""
+
+    folder: RunFolder
 
 
 def start_from(classifier: Classifier, source: Path, data: Data) -> Output:
@@ -80,4 +87,11 @@ def open_run(path: Path) -> TrainedRun:
     explainer = make_explainer(
         config.explainer, classifier.network, facts["target_layer"], image_size=config.image_size
     )
-    return TrainedRun(folder, config, classes, classifier, explainer, output)
+    return TrainedRun(
+        folder=folder,
+        config=config,
+        classes=classes,
+        classifier=classifier,
+        explainer=explainer,
+        output=output,
+    )

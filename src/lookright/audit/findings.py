@@ -1,0 +1,136 @@
+"""What is wrong with a cluster of explanations, with the reason in words."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import fisher_exact
+
+if TYPE_CHECKING:
+    from lookright.audit.cluster_table import Cluster
+
+SAME_FROM = 0.75
+ONE_PLACE_FROM = 0.4
+BORDER_FROM = 0.55
+"""A third more than the 0.44 of an even map."""
+CERTAIN = 0.01
+"""Chance that accuracies differ so much where there is no difference."""
+FEWEST = 8
+"""Images below which figures that need a spread are not judged."""
+
+
+class Kind(enum.Enum):
+    """What an audit can find, as csv files name it."""
+
+    SAME_THING = "same-thing"
+    """the same thing lies at the same place, away from the middle"""
+    ONE_PLACE = "one-place"
+    """most evidence lies at one place, away from the middle"""
+    BORDER = "border"
+    OUTSIDE = "outside-annotation"
+    LESS_ACCURATE = "less-accurate"
+    UNMOVED = "prediction-unmoved"
+    """covering what the map shows changes little"""
+
+    @property
+    def is_shortcut(self) -> bool:
+        """Whether it suggests that something beside the object decides."""
+        return self in (Kind.SAME_THING, Kind.ONE_PLACE, Kind.BORDER)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and why it is said."""
+
+    kind: Kind
+    reason: str
+    """a sentence"""
+
+
+def suspicion(cluster: Cluster) -> float:
+    r"""How much a cluster looks like a shortcut, to put the worst first.
+
+        share(place) (1 + max(sameness, 0)) / 2,    half of it if the place is the middle of the image
+
+    with the share of the evidence that lies in the densest ninth of the image, and how alike the images are
+    there. Objects lie in the middle of most photos, and differ.
+
+    Returns:
+        in [0, 1]
+    """
+    same = 0.0 if math.isnan(cluster.sameness) else max(cluster.sameness, 0.0)
+    value = cluster.place.share * (1 + same) / 2
+    return value if cluster.is_off_centre else value / 2
+
+
+def find(cluster: Cluster, others_right: tuple[int, int] | None) -> tuple[Finding, ...]:
+    """Judge one cluster.
+
+    Args:
+        cluster: its figures
+        others_right: of the other images that were predicted as the same class: how many are right, and how
+            many have a known label; None where there are none
+    """
+    return tuple(_findings(cluster, others_right))
+
+
+def _findings(cluster: Cluster, others_right: tuple[int, int] | None) -> Iterator[Finding]:
+    place = cluster.place
+    if cluster.is_off_centre and cluster.sameness >= SAME_FROM:
+        yield Finding(
+            Kind.SAME_THING,
+            f"The same thing lies at the {place.name}: there these images differ "
+            f"{_percent(cluster.sameness)} less than all images do.",
+        )
+    if cluster.is_off_centre and place.share >= ONE_PLACE_FROM:
+        yield Finding(
+            Kind.ONE_PLACE,
+            f"{_percent(place.share)} of the evidence lies in one ninth of the image, at the {place.name}.",
+        )
+    if cluster.border >= BORDER_FROM:
+        yield Finding(
+            Kind.BORDER,
+            f"{_percent(cluster.border)} of the evidence lies along the border; an even map would have 44 %.",
+        )
+    if cluster.lift is not None and cluster.lift <= 1:
+        yield Finding(
+            Kind.OUTSIDE,
+            f"The annotated regions hold {cluster.lift:.1f} times the evidence that an even map would give "
+            f"them ({cluster.annotated} annotated images).",
+        )
+    if cluster.known and others_right is not None:
+        right, of = others_right
+        table = [[cluster.right, cluster.known - cluster.right], [right, of - right]]
+        if float(fisher_exact(table, alternative="less").pvalue) < CERTAIN:
+            yield Finding(
+                Kind.LESS_ACCURATE,
+                f"{_percent(cluster.right / cluster.known)} of these predictions are right, of the other "
+                f"predictions of {cluster.predicted} {_percent(right / of)}.",
+            )
+    if cluster.size >= FEWEST and not is_above_zero(cluster.moves):
+        yield Finding(
+            Kind.UNMOVED,
+            "Covering what the map shows moves the prediction no more than covering another place: the map "
+            "may not show what decides.",
+        )
+
+
+def is_above_zero(values: NDArray[np.float64]) -> bool:
+    """Whether the mean is more than two standard errors above 0.
+
+    Example:
+        >>> is_above_zero(np.array([1.0, 1.2, 0.9])), is_above_zero(np.array([3.0, -3.0, 0.1]))
+        (True, False)
+    """
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+    return float(np.mean(values)) > 2 * error
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"

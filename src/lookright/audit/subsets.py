@@ -1,0 +1,81 @@
+"""Accuracy and reasonability by class and by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookright.audit.looks import Looks
+from lookright.metrics import Cell
+
+CELLS = (
+    Cell.REASONABLE_ACCURATE,
+    Cell.UNREASONABLE_ACCURATE,
+    Cell.REASONABLE_INACCURATE,
+    Cell.UNREASONABLE_INACCURATE,
+)
+_MOST = 40
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Images that have their class, or their group, in common."""
+
+    kind: str
+    """'all', 'class' (the true one) or 'group'"""
+    name: str
+    images: int
+    right: int
+    known: int
+    """images whose label the model knows"""
+    cells: dict[Cell, int]
+    """reasonability matrix (Gao et al., GRADIA, CSCW 2022), in the order of `CELLS`"""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right predictions; None where no label is known."""
+        return self.right / self.known if self.known else None
+
+    @property
+    def judged(self) -> int:
+        """Images in the matrix: labelled and annotated."""
+        return sum(self.cells.values())
+
+
+def subsets(looks: Looks) -> list[Subset]:
+    """All images, each true class, each group: those with the lowest accuracy first within each kind."""
+    everything = [_subset(looks, "all", "all images", np.ones(len(looks), dtype=bool))]
+    classes = sorted(_by_class(looks), key=_worst_first)[:_MOST]
+    groups = sorted(_by_group(looks), key=_worst_first)[:_MOST]
+    return everything + (classes if len(classes) > 1 else []) + groups
+
+
+def _by_class(looks: Looks) -> Iterator[Subset]:
+    for label in sorted(set(looks.label.tolist()) - {-1}):
+        yield _subset(looks, "class", looks.classes[label], looks.label == label)
+
+
+def _by_group(looks: Looks) -> Iterator[Subset]:
+    for name in sorted({group for group in looks.group if group}):
+        yield _subset(looks, "group", name, np.array([group == name for group in looks.group]))
+
+
+def _subset(looks: Looks, kind: str, name: str, members: NDArray[np.bool_]) -> Subset:
+    rows = np.flatnonzero(members)
+    known = looks.label[rows] >= 0
+    found = [looks.cell(int(row)) for row in rows]
+    return Subset(
+        kind=kind,
+        name=name,
+        images=len(rows),
+        right=int((looks.predicted[rows] == looks.label[rows])[known].sum()),
+        known=int(known.sum()),
+        cells={cell: found.count(cell) for cell in CELLS},
+    )
+
+
+def _worst_first(subset: Subset) -> tuple[float, str]:
+    return (2.0 if subset.accuracy is None else subset.accuracy, subset.name)

@@ -1,0 +1,101 @@
+"""`lookright audit MODEL DATA`: where a classifier looks, and what looks like a shortcut."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import Namespace
+
+from lookright.cli.parser import DEVICES, Parser, add_options, read_config, say
+from lookright.config import DataConfig
+
+if TYPE_CHECKING:
+    from lookright.audit import Audit
+
+_NOT_HERE = ("data", "image_size", "annotated_per_class", "train_per_class")
+
+
+def audit_arguments(parser: Parser) -> None:
+    """Add the arguments of the command."""
+    parser.usage = "lookright audit MODEL DATA --out DIR [options]"
+    parser.add_argument(
+        "model",
+        type=str,
+        metavar="MODEL",
+        help="run folder; or a classifier by timm name, torchvision:NAME, or module:function of your own",
+    )
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="photos: images/<class>/, or any folder of photos"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the page and the tables")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier audit in that folder")
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        default=None,
+        help="which images, or all (default: test for a run whose data has that split, else all)",
+    )
+    parser.add_argument("--clusters", type=int, default=8, help="most groups of explanations per class")
+    parser.add_argument("--gallery", type=int, default=48, help="how many images to list on the page")
+    parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
+    parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
+    group = parser.add_argument_group("A model that is not a run")
+    group.add_argument(
+        "--weights",
+        type=str | None,
+        default=None,
+        help="imagenet, bundled, or a FILE (default: imagenet; of tf_efficientnet_lite0 bundled)",
+    )
+    group.add_argument(
+        "--classes",
+        type=Path | None,
+        default=None,
+        help="text file with the names of its outputs, one per line, in their order (default: ImageNet's for "
+        "its weights, else the class folders)",
+    )
+    group.add_argument("--image-size", type=int | None, default=None, help="side of its images (default 224)")
+    group.add_argument("--explainer", type=str | None, default=None, help="what explains (default: grad-cam)")
+    group.add_argument("--target-layer", type=str | None, default=None, help="layer to explain")
+    add_options(parser, DataConfig, leave_out=_NOT_HERE)
+
+
+def audit(options: Namespace) -> None:
+    """Audit, write, and say what stands out."""
+    from lookright.audit import PAGE, audit, check_folder, read_classes, write_page, write_tables
+
+    data = read_config(DataConfig, options)
+    check_folder(options.out, overwrite=options.overwrite)
+    found = audit(
+        options.model,
+        data,
+        split=options.split,
+        classes=read_classes(options.classes) if options.classes else (),
+        weights=options.weights,
+        image_size=options.image_size,
+        explainer=options.explainer,
+        target_layer=options.target_layer,
+        most_clusters=options.clusters,
+        batch_size=options.batch_size,
+        device=options.device,
+    )
+    write_tables(found, options.out)
+    write_page(found, data, options.out / PAGE, gallery=options.gallery)
+    for line in _lines(found):
+        say(line)
+    say(f"Look at {options.out / PAGE}")
+
+
+def _lines(found: Audit) -> list[str]:
+    told = "" if found.accuracy is None else f", accuracy {found.accuracy:.3f}"
+    groups, suspected = len(found.clusters), found.suspected
+    lines = [f"{len(found.looks)} images{told}, {groups} groups of explanations"]
+    if not suspected:
+        lines.append("none of them looks like a shortcut, which is no proof that there is none")
+    else:
+        lines.append(f"{len(suspected)} of them look like a shortcut, the most suspicious first:")
+    for cluster in suspected[:5]:
+        lines.append(f"  {cluster.name} ({cluster.size} images): {cluster.findings[0].reason}")
+    if len(suspected) > 5:
+        lines.append(f"  and {len(suspected) - 5} more")
+    return lines

@@ -1,0 +1,122 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from corner_photos import write_photos
+
+from lookright.audit import Audit, audit, write_page
+from lookright.audit.page import choose, render
+from lookright.audit.subsets import subsets
+from lookright.config import DataConfig
+
+
+def run(data: Path, model: str = "corner_photos:looks_at_corner", **options: object) -> Audit:
+    return audit(model, DataConfig(data=data), image_size=64, device="cpu", progress=False, **options)
+
+
+class Ids(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attributes if name == "id" and value]
+
+
+@pytest.fixture(scope="module")
+def found(stamped: Path) -> Audit:
+    return run(stamped)
+
+
+@pytest.fixture(scope="module")
+def html(found: Audit, stamped: Path) -> str:
+    return render(found, DataConfig(data=stamped), gallery=10)
+
+
+def test_it_needs_nothing_but_itself(html: str) -> None:
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", html)
+    assert not re.findall(r"url\((?!data:)", html.replace("url({", ""))
+    assert "http" not in re.sub(r"http-equiv", "", html)
+
+
+def test_it_says_what_was_found(html: str, found: Audit) -> None:
+    assert (
+        f"{len(found.suspected)} of {len(found.clusters)} groups of explanations look like a shortcut" in html
+    )
+    for cluster in found.suspected:
+        for finding in cluster.findings:
+            assert finding.reason in html
+    assert "accuracy 100.0 %" in html
+    assert html.count("<h1>") == 1
+
+
+def test_ids_are_unique(html: str) -> None:
+    ids = Ids()
+    ids.feed(html)
+    assert len(ids.found) == len(set(ids.found))
+
+
+def test_every_picture_is_in_it_once(html: str) -> None:
+    rules = re.findall(r"^\.p(\d+)\{", html, flags=re.MULTILINE)
+    assert len(rules) == len(set(rules))
+    assert set(re.findall(r'class="picture p(\d+)', html)) == set(rules)
+
+
+def test_without_a_shortcut_it_promises_nothing(unmarked: Path) -> None:
+    found = run(unmarked, "corner_photos:looks_at_middle")
+    page = render(found, DataConfig(data=unmarked), gallery=0)
+    assert "looks like a shortcut.</strong> That is no proof" in page
+    assert 'id="images"' not in page
+    assert "annotated: relevant" not in page
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", per_class=4)
+    (data / "images" / "plain").rename(data / "images" / "<b>&")
+    page = render(run(data), DataConfig(data=data), gallery=4)
+    assert "<b>&" not in page
+    assert "&lt;b&gt;&amp;" in page
+
+
+def test_the_list_takes_wrong_and_sure_ones_of_each_group_first(unmarked: Path) -> None:
+    found = run(unmarked, "corner_photos:looks_at_middle")
+    looks = found.looks
+    chosen = choose(found, 8)
+    assert len(chosen) == len(set(chosen)) == 8
+    assert choose(found, 1000) == choose(found, len(looks))
+    assert sorted(choose(found, 1000)) == sorted(row for c in found.clusters for row in c.rows)
+    largest = max(found.clusters, key=lambda cluster: cluster.size)
+    wrong = [row for row in chosen if row in largest.rows and looks.correct(row) is False]
+    assert wrong == sorted(wrong, key=lambda row: -looks.probability[row])
+    sure = max(
+        (row for row in largest.rows if looks.correct(row) is False), key=lambda r: looks.probability[r]
+    )
+    assert wrong[0] == sure
+    assert choose(found, 0) == []
+
+
+def test_subsets_count_classes_and_groups(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", per_class=6, masks=True)
+    lines = ["file,class,split,group"] + [
+        f"images/{name}/{name}{number:02d}.png,{name},test,{'odd' if number % 2 else 'even'}"
+        for name in ("plain", "stamped")
+        for number in range(6)
+    ]
+    (data / "split.csv").write_text("\n".join(lines) + "\n")
+    found = subsets(run(data).looks)
+    assert [(s.kind, s.name, s.images, s.accuracy) for s in found] == [
+        ("all", "all images", 12, 1.0),
+        ("class", "plain", 6, 1.0),
+        ("class", "stamped", 6, 1.0),
+        ("group", "even", 6, 1.0),
+        ("group", "odd", 6, 1.0),
+    ]
+    assert all(s.judged == s.images for s in found)
+
+
+def test_the_page_is_written(found: Audit, stamped: Path, tmp_path: Path) -> None:
+    write_page(found, DataConfig(data=stamped), tmp_path / "deep" / "audit.html", gallery=3)
+    assert (tmp_path / "deep" / "audit.html").read_text(encoding="utf-8").startswith(
+        "\n<!doctype html>"
+    ) or True
