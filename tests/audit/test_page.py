@@ -87,12 +87,10 @@ def test_the_list_takes_wrong_and_sure_ones_of_each_group_first(unmarked: Path) 
     assert choose(found, 1000) == choose(found, len(looks))
     assert sorted(choose(found, 1000)) == sorted(row for c in found.clusters for row in c.rows)
     largest = max(found.clusters, key=lambda cluster: cluster.size)
-    wrong = [row for row in chosen if row in largest.rows and looks.correct(row) is False]
-    assert wrong == sorted(wrong, key=lambda row: -looks.probability[row])
-    sure = max(
-        (row for row in largest.rows if looks.correct(row) is False), key=lambda r: looks.probability[r]
-    )
-    assert wrong[0] == sure
+    wrong = [row for row in largest.rows if looks.correct(row) is False]
+    listed = [row for row in chosen if row in wrong]
+    assert listed == sorted(wrong, key=lambda row: -looks.probability[row])[: len(listed)]
+    assert listed
     assert choose(found, 0) == []
 
 
@@ -117,6 +115,5 @@ def test_subsets_count_classes_and_groups(tmp_path: Path) -> None:
 
 def test_the_page_is_written(found: Audit, stamped: Path, tmp_path: Path) -> None:
     write_page(found, DataConfig(data=stamped), tmp_path / "deep" / "audit.html", gallery=3)
-    assert (tmp_path / "deep" / "audit.html").read_text(encoding="utf-8").startswith(
-        "\n<!doctype html>"
-    ) or True
+    text = (tmp_path / "deep" / "audit.html").read_text(encoding="utf-8")
+    assert text.lstrip().startswith("<!doctype html>")

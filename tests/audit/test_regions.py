@@ -72,9 +72,8 @@ def test_a_place_has_the_name_of_the_region_of_its_middle(row: int, column: int,
     explanation = torch.zeros(7, 7)
     explanation[row, column] = 1
     assert densest_place(explanation).name == name
-    assert {Place(t, l, 1 / 3, 1.0).name for t in (0, 1 / 3, 2 / 3) for l in (0, 1 / 3, 2 / 3)} == set(
-        REGIONS
-    )
+    starts = (0, 1 / 3, 2 / 3)
+    assert {Place(top, left, 1 / 3, 1.0).name for top in starts for left in starts} == set(REGIONS)
 
 
 @pytest.mark.parametrize("edge", [0.0, 0.5, -1.0])

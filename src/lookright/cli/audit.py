@@ -93,7 +93,8 @@ def _lines(found: Audit) -> list[str]:
     if not suspected:
         lines.append("none of them looks like a shortcut, which is no proof that there is none")
     else:
-        lines.append(f"{len(suspected)} of them look like a shortcut, the most suspicious first:")
+        verb = "looks" if len(suspected) == 1 else "look"
+        lines.append(f"{len(suspected)} of them {verb} like a shortcut, the most suspicious first:")
     for cluster in suspected[:5]:
         lines.append(f"  {cluster.name} ({cluster.size} images): {cluster.findings[0].reason}")
     if len(suspected) > 5:
