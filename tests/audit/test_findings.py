@@ -39,8 +39,8 @@ def test_a_harmless_group_has_no_finding() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"place": CORNER, "sameness": 0.8}, Kind.SAME_THING),
-        ({"place": replace(CORNER, share=0.45)}, Kind.ONE_PLACE),
+        ({"place": CORNER, "sameness": 0.9}, Kind.SAME_THING),
+        ({"place": replace(CORNER, share=0.55)}, Kind.ONE_PLACE),
         ({"border": 0.6}, Kind.BORDER),
         ({"lift": 0.9}, Kind.OUTSIDE),
         ({"right": 8}, Kind.LESS_ACCURATE),

@@ -15,10 +15,10 @@ from scipy.stats import fisher_exact
 if TYPE_CHECKING:
     from lookright.audit.cluster_table import Cluster
 
-SAME_FROM = 0.75
-ONE_PLACE_FROM = 0.4
+SAME_FROM = 0.85
+ONE_PLACE_FROM = 0.5
 BORDER_FROM = 0.55
-"""A third more than the 0.44 of an even map."""
+"""A quarter more than the 0.44 of an even map."""
 CERTAIN = 0.01
 """Chance that accuracies differ so much where there is no difference."""
 FEWEST = 8
