@@ -4,8 +4,8 @@ python examples/find_shortcuts.py ../shared/data --out runs/audits --table docs/
 
 Models are trained without explanations, on digits with a patch and on photos with a stamped marker that
 tell the class, and on the same data without. Each is audited on validation images, where the shortcut still
-works: accuracy gives nothing away, and no annotation is used. A group is true if in at least half of its
-images the highest pixel of the map lies on the marker, or within a small margin of it.
+works: accuracy gives nothing away, and no annotation is used. A group is true if its markers hold at least
+twice the evidence that an even map would give them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 
 from lookright.audit import Audit, Cluster, audit
 from lookright.config import DataConfig, DecoyConfig, TrainConfig
@@ -27,10 +28,9 @@ from lookright.data import Decoy, write_decoy_digits
 from lookright.data.masks import load_mask
 from lookright.data.prepare import prepare_decoy
 from lookright.engine.train import train
-from lookright.metrics.faithfulness import dilate, pixel_rank
 
-MARGIN = 0.08
-"""How far beside the marker the highest pixel may lie, as a share of the side: a map has few cells."""
+TRUE_FROM = 2.0
+"""Evidence on the marker, as a multiple of what an even map has there."""
 
 DIGITS = Decoy(patch=6, contrast=0.5, noise=10.0)
 
@@ -142,12 +142,14 @@ CASES = (
 
 def judge(found: Audit, data: Path, *, has_shortcut: bool) -> Outcome:
     """Compare what the audit suspects with where the markers lie."""
-    on_marker = np.array(
-        [has_shortcut and _on_marker(found, row, data) for row in range(len(found.looks))], dtype=bool
-    )
+    looks = found.looks
 
     def is_true(cluster: Cluster) -> bool:
-        return bool(on_marker[list(cluster.rows)].mean() >= 0.5)
+        if not has_shortcut:
+            return False
+        found_there = [_on_marker(looks.explanation[row], looks.file[row], data) for row in cluster.rows]
+        evidence, area = np.array(found_there).T
+        return bool(evidence.mean() >= TRUE_FROM * area.mean())
 
     true = [is_true(cluster) for cluster in found.clusters]
     suspected = [cluster.is_suspected for cluster in found.clusters]
@@ -162,12 +164,13 @@ def judge(found: Audit, data: Path, *, has_shortcut: bool) -> Outcome:
     )
 
 
-def _on_marker(found: Audit, row: int, data: Path) -> bool:
-    """Whether the highest pixel of an image's map lies on the marker, or near it."""
-    photo = found.looks.file[row].resolve().relative_to((data / "images").resolve())
-    marker = torch.from_numpy(load_mask((data / "negatives" / photo).with_suffix(".png")) > 0)[None, None]
-    highest = pixel_rank(found.looks.explanation[row][None, None], (marker.shape[2], marker.shape[3])) == 0
-    return bool((dilate(marker, MARGIN) & highest).any())
+def _on_marker(explanation: Tensor, file: Path, data: Path) -> tuple[float, float]:
+    """Share of the evidence that lies on the marker, and share of the image that the marker covers."""
+    photo = file.resolve().relative_to((data / "images").resolve())
+    marker = load_mask((data / "negatives" / photo).with_suffix(".png")) > 0
+    large = F.interpolate(explanation[None, None], size=marker.shape, mode="bilinear", align_corners=False)
+    evidence = large[0, 0].clamp(min=0).numpy()
+    return float(evidence[marker].sum() / evidence.sum()), float(marker.mean())
 
 
 def run(case: Case, photos: Path, out: Path, seed: int) -> Outcome:

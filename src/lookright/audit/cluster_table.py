@@ -14,7 +14,7 @@ from lookright.audit.clusters import cluster_explanations
 from lookright.audit.findings import Finding, find, suspicion
 from lookright.audit.looks import Looks
 from lookright.audit.regions import Place, densest_place
-from lookright.audit.sameness import sameness
+from lookright.audit.sameness import pixel_variance, sameness
 
 _TYPICAL = 6
 
@@ -100,24 +100,25 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
         the suspected ones first, of these the most suspicious
     """
     predicted = looks.predicted
+    of_all = pixel_variance(looks.thumbnails)
     found = []
     for label in sorted(set(predicted.tolist())):
         rows = np.flatnonzero(predicted == label)
         groups = cluster_explanations(looks.explanation[torch.from_numpy(rows)], most=most)
         for number in range(groups.max() + 1):
-            found.append(_cluster(looks, label, number, rows[groups == number], len(rows)))
+            found.append(_cluster(looks, label, number, rows[groups == number], len(rows), of_all))
     judged = [replace(cluster, findings=find(cluster, _others(cluster, found))) for cluster in found]
     return sorted(judged, key=lambda cluster: (not cluster.is_suspected, -cluster.suspicion))
 
 
-def _cluster(looks: Looks, label: int, number: int, rows: NDArray[np.int64], of: int) -> Cluster:
+def _cluster(
+    looks: Looks, label: int, number: int, rows: NDArray[np.int64], of: int, of_all: Tensor
+) -> Cluster:
     at = torch.from_numpy(rows)
     maps = looks.explanation[at].clamp(min=0)
     maps = maps / maps.sum(dim=(1, 2), keepdim=True)
     mean = maps.mean(dim=0)
     place = densest_place(mean)
-    members = torch.zeros(len(looks), dtype=torch.bool)
-    members[at] = True
     label_known = looks.label[rows] >= 0
     annotated = rows[looks.annotated[rows]]
     return Cluster(
@@ -130,7 +131,7 @@ def _cluster(looks: Looks, label: int, number: int, rows: NDArray[np.int64], of:
         confidence=float(looks.probability[rows].mean()),
         border=float(looks.border[rows].mean()),
         place=place,
-        sameness=sameness(looks.thumbnails, members, place),
+        sameness=sameness(looks.thumbnails[at], of_all, place),
         moves=(looks.effect - looks.effect_elsewhere)[rows],
         mean=mean.numpy(),
         annotated=len(annotated),

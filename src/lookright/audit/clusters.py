@@ -50,6 +50,7 @@ def cluster_explanations(explanation: Tensor, *, most: int = 8, neighbours: int 
         ValueError: wrong shape.
 
     Example:
+        >>> import torch
         >>> maps = torch.zeros(20, 4, 4)
         >>> maps[:12, 0, 0] = maps[12:, 3, 3] = 1
         >>> cluster_explanations(maps, neighbours=4).tolist() == [0] * 12 + [1] * 8
@@ -79,6 +80,7 @@ def embed_explanations(explanation: Tensor, *, seed: int = 0) -> NDArray[np.floa
         ValueError: wrong shape.
 
     Example:
+        >>> import torch
         >>> embed_explanations(torch.rand(30, 4, 4, generator=torch.manual_seed(0))).shape
         (30, 2)
     """

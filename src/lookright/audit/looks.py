@@ -62,7 +62,7 @@ class Looks:
     outside: Mapping[str, Column]
     """figures of `lookright.metrics.evidence_outside`, (N,) each; none if the network does not tell them"""
     thumbnails: Tensor
-    """(N, 3, 48, 48), colours in [0, 1]"""
+    """(N, 3, 48, 48) uint8"""
 
     def __len__(self) -> int:
         return len(self.id)
@@ -199,7 +199,7 @@ def _again(
             chosen = found.probabilities[rows.start : rows.stop].argmax(dim=1).to(device)
             here, elsewhere = occlusion_effect(network, image.to(device), maps, chosen)
             small = F.interpolate(image, size=(SIDE, SIDE), mode="area") * std + mean
-            columns.append((here.cpu(), elsewhere.cpu(), small))
+            columns.append((here.cpu(), elsewhere.cpu(), (255 * small).round().clamp(0, 255).byte()))
             bar.update(len(rows))
         bar.close()
     of_all, of_all_elsewhere, thumbnails = (torch.cat(parts) for parts in zip(*columns, strict=True))

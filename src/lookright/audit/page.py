@@ -146,7 +146,8 @@ class _Pictures:
 
     def average(self, cluster: Cluster) -> str:
         """All images of a cluster laid over each other: what they share stands out."""
-        return colours(self.looks.thumbnails[list(cluster.rows)].mean(dim=0).permute(1, 2, 0).numpy())
+        mean = self.looks.thumbnails[list(cluster.rows)].float().mean(dim=0)
+        return colours(mean.permute(1, 2, 0).numpy())
 
     def styles(self) -> Markup:
         """The rules that give each picture its photo and its map."""

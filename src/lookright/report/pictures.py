@@ -47,8 +47,8 @@ def explanation(values: NDArray[np.float32], size: tuple[int, int]) -> str:
 
 
 def colours(values: NDArray[np.float32]) -> str:
-    """Embed a small picture of colours (H, W, 3) in [0, 1]."""
-    return _uri(Image.fromarray(np.round(255 * values.clip(0, 1)).astype(np.uint8)), "PNG")
+    """Embed a small picture of colours (H, W, 3) from 0 to 255."""
+    return _uri(Image.fromarray(values.round().astype(np.uint8)), "PNG")
 
 
 def heat_scale(steps: int = 9) -> str:
