@@ -56,7 +56,7 @@ class Cluster:
     @property
     def name(self) -> str:
         """As people call it."""
-        return f"{self.predicted} {self.number}"
+        return f"{self.predicted} #{self.number}"
 
     @property
     def size(self) -> int:

@@ -83,10 +83,10 @@ def find(cluster: Cluster, others_right: tuple[int, int] | None) -> tuple[Findin
 def _findings(cluster: Cluster, others_right: tuple[int, int] | None) -> Iterator[Finding]:
     place = cluster.place
     if cluster.is_off_centre and cluster.sameness >= SAME_FROM:
+        left = 1 - cluster.sameness
+        varies = "hardly vary" if left < 0.01 else f"vary {_percent(left)} as much as all images do"
         yield Finding(
-            Kind.SAME_THING,
-            f"The same thing lies at the {place.name}: there these images differ "
-            f"{_percent(cluster.sameness)} less than all images do.",
+            Kind.SAME_THING, f"The same thing lies at the {place.name}: there these images {varies}."
         )
     if cluster.is_off_centre and place.share >= ONE_PLACE_FROM:
         yield Finding(

@@ -165,7 +165,7 @@ def _facts(found: Audit) -> str:
     model, looks = found.model, found.looks
     splits = sorted(set(looks.split) - {""})
     facts = [
-        f"data {found.images.root.resolve().name}",
+        f"photos {found.images.root.resolve().name}",
         f"{len(looks)} images" + (f" of split {splits[0]}" if len(splits) == 1 else ""),
         f"{int(looks.annotated.sum())} annotated",
         "" if found.accuracy is None else f"accuracy {100 * found.accuracy:.1f} %",
