@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lookright.audit.clusters import cluster_explanations
-from lookright.audit.findings import Finding, find, suspicion
+from lookright.audit.findings import FEWEST, Finding, find, suspicion
 from lookright.audit.looks import Looks
 from lookright.audit.regions import Place, densest_place
 from lookright.audit.sameness import pixel_variance, sameness
@@ -97,7 +97,7 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
         most: clusters per class
 
     Returns:
-        the suspected ones first, of these the most suspicious
+        the suspected ones first, those with fewer than three images last, the more suspicious before others
     """
     predicted = looks.predicted
     of_all = pixel_variance(looks.thumbnails)
@@ -108,7 +108,9 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
         for number in range(groups.max() + 1):
             found.append(_cluster(looks, label, number, rows[groups == number], len(rows), of_all))
     judged = [replace(cluster, findings=find(cluster, _others(cluster, found))) for cluster in found]
-    return sorted(judged, key=lambda cluster: (not cluster.is_suspected, -cluster.suspicion))
+    return sorted(
+        judged, key=lambda cluster: (not cluster.is_suspected, cluster.size < FEWEST, -cluster.suspicion)
+    )
 
 
 def _cluster(

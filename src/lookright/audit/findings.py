@@ -21,7 +21,9 @@ BORDER_FROM = 0.55
 """A quarter more than the 0.44 of an even map."""
 CERTAIN = 0.01
 """Chance that accuracies differ so much where there is no difference."""
-FEWEST = 8
+FEWEST = 3
+"""Images below which a group is no pattern."""
+FEWEST_SPREAD = 8
 """Images below which figures that need a spread are not judged."""
 
 
@@ -81,6 +83,8 @@ def find(cluster: Cluster, others_right: tuple[int, int] | None) -> tuple[Findin
 
 
 def _findings(cluster: Cluster, others_right: tuple[int, int] | None) -> Iterator[Finding]:
+    if cluster.size < FEWEST:
+        return
     place = cluster.place
     if cluster.is_off_centre and cluster.sameness >= SAME_FROM:
         left = 1 - cluster.sameness
@@ -113,7 +117,7 @@ def _findings(cluster: Cluster, others_right: tuple[int, int] | None) -> Iterato
                 f"{_percent(cluster.right / cluster.known)} of these predictions are right, of the other "
                 f"predictions of {cluster.predicted} {_percent(right / of)}.",
             )
-    if cluster.size >= FEWEST and not is_above_zero(cluster.moves):
+    if cluster.size >= FEWEST_SPREAD and not is_above_zero(cluster.moves):
         yield Finding(
             Kind.UNMOVED,
             "Covering what the map shows moves the prediction no more than covering another place: the map "

@@ -166,7 +166,7 @@ def _facts(found: Audit) -> str:
     splits = sorted(set(looks.split) - {""})
     facts = [
         f"photos {found.images.root.resolve().name}",
-        f"{len(looks)} images" + (f" of split {splits[0]}" if len(splits) == 1 else ""),
+        _images(len(looks)) + (f" of split {splits[0]}" if len(splits) == 1 else ""),
         f"{int(looks.annotated.sum())} annotated",
         "" if found.accuracy is None else f"accuracy {100 * found.accuracy:.1f} %",
         f"backbone {model.config.backbone}",
@@ -185,7 +185,7 @@ def _cluster_view(cluster: Cluster, pictures: _Pictures) -> dict[str, Any]:
         "average": pictures.average(cluster),
         "more": cluster.size - len(cluster.typical),
         "told": [
-            f"{cluster.size} images ({100 * cluster.share:.0f} % of those predicted {cluster.predicted})",
+            f"{_images(cluster.size)} ({100 * cluster.share:.0f} % of those predicted {cluster.predicted})",
             "" if cluster.accuracy is None else f"accuracy {100 * cluster.accuracy:.0f} %",
             f"mean probability {100 * cluster.confidence:.0f} %",
             "" if cluster.iou is None else f"IoU {cluster.iou:.2f}",
@@ -293,6 +293,10 @@ def _image_data(looks: Looks, row: int, cluster: str) -> dict[str, Any]:
         "moves": _json(looks.effect[row] - looks.effect_elsewhere[row]),
         "iou": _json(looks.iou[row]),
     }
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
 
 
 def _cell(value: float | None, form: str) -> tuple[str, float | None]:

@@ -26,17 +26,17 @@ def pixel_variance(images: Tensor) -> Tensor:
     """Variance over images of each pixel, mean of its colours.
 
     Args:
-        images: (N, 3, S, S), N at least 2
+        images: (N, 3, S, S)
 
     Returns:
-        (S, S) float32
+        (S, S) float32, 0 for a single image
 
     Example:
         >>> import torch
         >>> pixel_variance(torch.tensor([0.0, 2.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1))
         tensor([[2.]])
     """
-    return images.float().var(dim=0).mean(dim=0)
+    return images.float().var(dim=0, correction=min(len(images) - 1, 1)).mean(dim=0)
 
 
 def sameness(images: Tensor, of_all: Tensor, place: Place, *, window: float = WINDOW) -> float:

@@ -143,7 +143,9 @@ def _one_line(message: str) -> str:
     ]
     text = " ".join(kept)
     text = re.sub(r'Parser key "([^"]+)":', r"\1:", text)
-    text = re.sub(r"arguments are required: \w+\.", "arguments are required: ", text)
+    if "arguments are required: " in text:  # jsonargparse names them with their command
+        said, required, names = text.partition("required: ")
+        text = said + required + re.sub(r"\b[a-z]+[.]", "", names)
     text = re.sub(
         r'expected "([\w.]+)\.subcommand" to be one of \{(.*)\}, but it was not provided\.',
         lambda found: f"{found[1].replace('.', ' ')}: say what, one of {found[2].replace(',', ', ')}",
