@@ -75,6 +75,18 @@ def test_the_tables_hold_what_was_found(stamped: Path, tmp_path: Path) -> None:
         assert arrays["explanation"].shape == (40, 8, 8)
 
 
+def test_images_are_flagged(stamped: Path) -> None:
+    looks = run(CORNER, stamped).looks
+    is_stamped = [name.startswith("stamped") for name in (file.name for file in looks.file)]
+    flags = [looks.flags(row) for row in range(40)]
+    assert all({"border", "outside"} <= set(found) for found in flags)
+    assert all("unmoved" not in found for found, is_one in zip(flags, is_stamped, strict=True) if is_one)
+    middle = run(MIDDLE, stamped).looks
+    wrong = {row for row in range(40) if middle.correct(row) is False and middle.probability[row] >= 0.9}
+    assert wrong == {row for row in range(40) if "sure-and-wrong" in middle.flags(row)} != set()
+    assert not any({"border", "outside"} & set(middle.flags(row)) for row in range(40))
+
+
 def test_photos_without_labels_can_be_audited(unmarked: Path, tmp_path: Path) -> None:
     for photo in unmarked.rglob("*.png"):
         shutil.copy(photo, tmp_path)

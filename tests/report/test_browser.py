@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from accessibility import complaints
 from lookright.report import build_report
 
 if TYPE_CHECKING:
@@ -127,3 +128,9 @@ def test_every_control_has_a_name_and_every_picture_a_text(page: "Page") -> None
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_axe_finds_nothing(browser: "Browser", address: str, width: int) -> None:
+    pytest.importorskip("axe_playwright_python", reason="axe is not installed (extra 'dev')")
+    assert complaints(browser, address, viewport={"width": width, "height": 900}) == []

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import fisher_exact
 
+from lookright.audit.regions import BORDER_FROM
+
 if TYPE_CHECKING:
     from lookright.audit.cluster_table import Cluster
 
 SAME_FROM = 0.85
 ONE_PLACE_FROM = 0.5
-BORDER_FROM = 0.55
-"""A quarter more than the 0.44 of an even map."""
 CERTAIN = 0.01
 """Chance that accuracies differ so much where there is no difference."""
 FEWEST = 3

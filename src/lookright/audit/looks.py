@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from lookright.audit.occlusion import occlusion_effect
-from lookright.audit.regions import REGIONS, border_share, region_shares
+from lookright.audit.regions import BORDER_FROM, REGIONS, border_share, region_shares
 from lookright.audit.sameness import SIDE
 from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.engine.evaluate import cell_evidence
@@ -25,6 +25,9 @@ from lookright.metrics.reasonability import is_reasonable
 from lookright.models.modes import evaluating
 
 Column = NDArray[np.float64]
+
+SURE_FROM = 0.9
+"""Probability from which a prediction is sure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,21 @@ class Looks:
         correct, reasonable = self.correct(row), is_reasonable(float(self.iou[row]))
         return None if correct is None or reasonable is None else Cell.of(reasonable, correct)
 
+    def flags(self, row: int) -> tuple[str, ...]:
+        """What is noticed about one image, as per_image.csv names it.
+
+        `border`: most evidence lies along it. `unmoved`: covering what the map shows moves the prediction no
+        more than covering another place. `outside`: annotated regions hold no more evidence than an even map
+        would give them. `sure-and-wrong`: a wrong prediction with a probability of 0.9 or more.
+        """
+        noticed = {
+            "border": self.border[row] >= BORDER_FROM,
+            "unmoved": self.effect[row] <= self.effect_elsewhere[row],
+            "outside": self.epg[row] <= self.marked[row],
+            "sure-and-wrong": self.correct(row) is False and self.probability[row] >= SURE_FROM,
+        }
+        return tuple(name for name, is_so in noticed.items() if is_so)
+
     def rows(self, clusters: Mapping[int, str]) -> list[dict[str, object]]:
         """Give the columns of per_image.csv.
 
@@ -105,6 +123,7 @@ class Looks:
             "iou": float(self.iou[row]),
             "epg": float(self.epg[row]),
             "cell": cell.value if cell else None,
+            "flags": ";".join(self.flags(row)),
             **{name: float(column[row]) for name, column in self.outside.items()},
         }
 

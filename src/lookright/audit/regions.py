@@ -15,6 +15,9 @@ EDGE = 0.25
 BORDER = 0.125
 """Depth of the border, as a share of the side: 44 % of the area."""
 
+BORDER_FROM = 0.55
+"""Share of the evidence from which it lies along the border: a quarter more than an even map has."""
+
 PLACE = 1 / 3
 """Side of the square in which evidence is looked for, as a share of the image's: 11 % of the area."""
 
