@@ -18,6 +18,8 @@ HARMLESS = Cluster(
     border=0.3,
     place=Place(1 / 3, 1 / 3, 1 / 3, share=0.5),
     sameness=0.1,
+    pattern=0.0,
+    common=np.zeros((3, 8, 8), dtype=np.float32),
     moves=np.linspace(1.0, 2.0, 20),
     mean=np.ones((7, 7), dtype=np.float32) / 49,
     annotated=20,
@@ -40,6 +42,7 @@ def test_a_harmless_group_has_no_finding() -> None:
     ("change", "expected"),
     [
         ({"place": CORNER, "sameness": 0.9}, Kind.SAME_THING),
+        ({"pattern": 0.6}, Kind.SAME_ANYWHERE),
         ({"place": replace(CORNER, share=0.55)}, Kind.ONE_PLACE),
         ({"border": 0.6}, Kind.BORDER),
         ({"lift": 0.9}, Kind.OUTSIDE),
@@ -90,6 +93,7 @@ def test_suspicion_rises_with_evidence_and_sameness_and_falls_in_the_middle() ->
     assert replace(corner, sameness=float("nan")).suspicion == pytest.approx(0.3)
     middle = replace(corner, place=replace(HARMLESS.place, share=0.6))
     assert middle.suspicion == pytest.approx(0.3)
+    assert replace(middle, pattern=0.9).suspicion == pytest.approx(0.45)
 
 
 def test_one_value_is_not_clearly_above_zero() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lookright.audit.clusters import cluster_explanations
-from lookright.audit.findings import FEWEST, Finding, find, suspicion
+from lookright.audit.findings import FEWEST, PATTERN_FROM, Finding, find, suspicion
 from lookright.audit.looks import Looks
+from lookright.audit.pattern import find_pattern
 from lookright.audit.regions import Place, densest_place
 from lookright.audit.sameness import pixel_variance, sameness
 
@@ -43,6 +44,11 @@ class Cluster:
     """where the mean map has most of its evidence"""
     sameness: float
     """of `lookright.audit.sameness`; NaN where it is not told"""
+    pattern: float
+    """share of the images that show, away from the middle, what those of this class have in common where the
+    model looks (`lookright.audit.pattern`); 0 if that is nothing"""
+    common: NDArray[np.float32]
+    """that pattern, (3, 8, 8) from 0 to 255"""
     moves: NDArray[np.float64]
     """per image, how much more covering the map's region moves the prediction than covering another place"""
     mean: NDArray[np.float32]
@@ -105,8 +111,16 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
     for label in sorted(set(predicted.tolist())):
         rows = np.flatnonzero(predicted == label)
         groups = cluster_explanations(looks.explanation[torch.from_numpy(rows)], most=most)
+        explained = torch.from_numpy(rows[groups >= 0])
+        pattern = find_pattern(looks.thumbnails[explained], looks.explanation[explained])
+        shows = np.zeros(len(looks), dtype=bool)
+        if pattern.explained >= PATTERN_FROM:
+            shows[explained] = pattern.holds & pattern.off_centre
         for number in range(groups.max() + 1):
-            found.append(_cluster(looks, label, number, rows[groups == number], len(rows), of_all))
+            members = rows[groups == number]
+            cluster = _cluster(looks, label, number, members, len(rows), of_all)
+            share = float(shows[members].mean())
+            found.append(replace(cluster, pattern=share, common=pattern.picture.numpy()))
     judged = [replace(cluster, findings=find(cluster, _others(cluster, found))) for cluster in found]
     return sorted(
         judged, key=lambda cluster: (not cluster.is_suspected, cluster.size < FEWEST, -cluster.suspicion)
@@ -134,6 +148,8 @@ def _cluster(
         border=float(looks.border[rows].mean()),
         place=place,
         sameness=sameness(looks.thumbnails[at], of_all, place),
+        pattern=0.0,
+        common=np.zeros((3, 8, 8), dtype=np.float32),
         moves=(looks.effect - looks.effect_elsewhere)[rows],
         mean=mean.numpy(),
         annotated=len(annotated),
@@ -174,6 +190,7 @@ def cluster_rows(clusters: Sequence[Cluster]) -> list[dict[str, object]]:
             "place": cluster.place.name,
             "evidence_there": cluster.place.share,
             "sameness": cluster.sameness,
+            "pattern": cluster.pattern,
             "evidence_border": cluster.border,
             "moves": float(cluster.moves.mean()),
             "annotated": cluster.annotated,

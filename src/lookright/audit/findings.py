@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookright.audit.cluster_table import Cluster
 
 SAME_FROM = 0.85
+PATTERN_FROM = 0.5
 ONE_PLACE_FROM = 0.5
 CERTAIN = 0.01
 """Chance that accuracies differ so much where there is no difference."""
@@ -32,6 +33,8 @@ class Kind(enum.Enum):
 
     SAME_THING = "same-thing"
     """the same thing lies at the same place, away from the middle"""
+    SAME_ANYWHERE = "same-thing-anywhere"
+    """the same thing lies where the model looks, at one place or another away from the middle"""
     ONE_PLACE = "one-place"
     """most evidence lies at one place, away from the middle"""
     BORDER = "border"
@@ -43,7 +46,7 @@ class Kind(enum.Enum):
     @property
     def is_shortcut(self) -> bool:
         """Whether it suggests that something beside the object decides."""
-        return self in (Kind.SAME_THING, Kind.ONE_PLACE, Kind.BORDER)
+        return self in (Kind.SAME_THING, Kind.SAME_ANYWHERE, Kind.ONE_PLACE, Kind.BORDER)
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,18 @@ class Finding:
 def suspicion(cluster: Cluster) -> float:
     r"""How much a cluster looks like a shortcut, to put the worst first.
 
-        share(place) (1 + max(sameness, 0)) / 2,    half of it if the place is the middle of the image
+        max( share(place) (1 + max(sameness, 0)) / 2,  pattern / 2 )
 
-    with the share of the evidence that lies in the densest ninth of the image, and how alike the images are
-    there. Objects lie in the middle of most photos, and differ.
+    with the share of the evidence that lies in the densest ninth of the image, how alike the images are
+    there, and the share of images that show one pattern where the model looks, away from the middle. The
+    first is halved if the place is the middle: objects lie there in most photos.
 
     Returns:
         in [0, 1]
     """
     same = 0.0 if math.isnan(cluster.sameness) else max(cluster.sameness, 0.0)
-    value = cluster.place.share * (1 + same) / 2
-    return value if cluster.is_off_centre else value / 2
+    at_place = cluster.place.share * (1 + same) / 2
+    return max(at_place if cluster.is_off_centre else at_place / 2, cluster.pattern / 2)
 
 
 def find(cluster: Cluster, others_right: tuple[int, int] | None) -> tuple[Finding, ...]:
@@ -91,6 +95,12 @@ def _findings(cluster: Cluster, others_right: tuple[int, int] | None) -> Iterato
         varies = "hardly vary" if left < 0.01 else f"vary {_percent(left)} as much as all images do"
         yield Finding(
             Kind.SAME_THING, f"The same thing lies at the {place.name}: there these images {varies}."
+        )
+    elif cluster.pattern >= PATTERN_FROM:
+        yield Finding(
+            Kind.SAME_ANYWHERE,
+            f"In {_percent(cluster.pattern)} of these images the same thing lies where the model looks, at "
+            "one place or another away from the middle.",
         )
     if cluster.is_off_centre and place.share >= ONE_PLACE_FROM:
         yield Finding(

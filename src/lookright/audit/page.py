@@ -33,6 +33,7 @@ _LISTED_CLUSTERS = 60
 
 FINDING_NAMES = {
     Kind.SAME_THING: "same thing at one place",
+    Kind.SAME_ANYWHERE: "same thing anywhere",
     Kind.ONE_PLACE: "one place",
     Kind.BORDER: "border",
     Kind.OUTSIDE: "outside the annotation",
@@ -183,6 +184,9 @@ def _cluster_view(cluster: Cluster, pictures: _Pictures) -> dict[str, Any]:
         "cluster": cluster,
         "pictures": [_picture(row, pictures) for row in cluster.typical],
         "average": pictures.average(cluster),
+        "common": colours(np.moveaxis(cluster.common.clip(0, 255), 0, 2))
+        if any(finding.kind is Kind.SAME_ANYWHERE for finding in cluster.findings)
+        else None,
         "more": cluster.size - len(cluster.typical),
         "told": [
             f"{_images(cluster.size)} ({100 * cluster.share:.0f} % of those predicted {cluster.predicted})",
@@ -205,6 +209,7 @@ def _cluster_row(cluster: Cluster) -> dict[str, Any]:
             (cluster.place.name, float(REGIONS.index(cluster.place.name))),
             _cell(cluster.place.share, ".2f"),
             _cell(cluster.sameness, ".2f"),
+            _cell(cluster.pattern, ".2f"),
             _cell(cluster.border, ".2f"),
             _cell(float(cluster.moves.mean()), ".2f"),
             _cell(cluster.iou, ".2f"),
