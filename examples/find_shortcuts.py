@@ -234,11 +234,10 @@ def main(cases: Sequence[Case] = CASES) -> None:
             outcome = run(case, options.photos, options.out, seed)
             results.setdefault(case.name, []).append(outcome)
             print(seed, case.name, outcome, flush=True)
-    text = table(results)
-    print(text)
-    if options.table:
-        command = f"python examples/find_shortcuts.py DATA --out OUT --seeds {options.seeds} --table FILE"
-        options.table.write_text(f"Written by `{command}`.\n\n{text}", encoding="utf-8")
+        if options.table:  # after each seed: what there is, should it be stopped
+            command = f"python examples/find_shortcuts.py DATA --out OUT --seeds {seed + 1} --table FILE"
+            options.table.write_text(f"Written by `{command}`.\n\n{table(results)}", encoding="utf-8")
+    print(table(results))
 
 
 if __name__ == "__main__":
