@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -143,3 +144,8 @@ def test_one_class_stops_training(pets: Path) -> None:
     write_split(pets, "file,class,split", "cat/0.png,cat,train", "cat/1.png,cat,test")
     with pytest.raises(DataError, match="only one class"):
         read(pets)
+
+
+def test_names_that_are_no_text_are_split_too() -> None:
+    names = {os.fsdecode(b"images/cat/\xff%d.png" % i): "cat" for i in range(10)}
+    assert Counter(make_splits(names).values()) == {"train": 6, "val": 2, "test": 2}

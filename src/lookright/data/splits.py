@@ -184,4 +184,5 @@ def _value_problems(root: Path, items: Sequence[Item]) -> list[Problem]:
 
 def shuffle_key(seed: int, id_: str) -> bytes:
     """What images are ordered by, to be chosen from: a hash, so that no image's place depends on others."""
-    return hashlib.sha256(f"{seed}:{id_}".encode()).digest()
+    # A file name need not be text; Python then has it with surrogates.
+    return hashlib.sha256(f"{seed}:{id_}".encode("utf-8", "surrogateescape")).digest()
