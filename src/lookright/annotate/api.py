@@ -1,0 +1,171 @@
+"""The API: what the page asks, and what it writes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from lookright.annotate.parse import index_of, read_body, read_status, version_of, whole
+from lookright.annotate.photos import Encoded, PhotoStore
+from lookright.annotate.pixels import MAX_BYTES, decode_marks, encode_marks, has_marks
+from lookright.annotate.project import Project
+from lookright.annotate.refused import RefusedError
+from lookright.annotate.store import NOTHING, STATUSES, Written
+from lookright.data.images import open_frame
+from lookright.errors import DataError
+
+MOST_LISTED = 200
+
+_PNG = "image/png"
+_AT_ONCE = 2
+"""Photos that are decoded at the same time: each may take hundreds of megabytes."""
+
+T = TypeVar("T")
+
+
+class Api:
+    """Answers about one project. What takes long runs in threads, few at a time: writes get through.
+
+    Args:
+        project: what is annotated
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._photos = PhotoStore(project.items)
+        self._pictures = CapacityLimiter(_AT_ONCE)
+        self._marks = CapacityLimiter(_AT_ONCE)
+
+    def session(self, _: Request) -> Response:
+        """Whose marks these are, and how far they are."""
+        project = self.project
+        counts = Counter(project.layer.status(item.id) for item in project.items)
+        return JSONResponse(
+            {
+                "annotator": project.annotator,
+                "annotators": project.annotators(),
+                "classes": project.images.classes,
+                "images": len(project.items),
+                "counts": {status: counts[status] for status in STATUSES},
+                "has_model": False,
+                "data": project.images.root.resolve().name,
+            }
+        )
+
+    def images(self, request: Request) -> Response:
+        """A part of the list of images."""
+        offset = whole(request, "offset", 0, 0, 10**9 - 1)
+        limit = whole(request, "limit", 100, 1, MOST_LISTED)
+        status, label = (request.query_params.get(name) or None for name in ("status", "label"))
+        if status is not None and status not in STATUSES:
+            raise RefusedError(400, f"status: give one of {', '.join(STATUSES)}")
+        found = [
+            index
+            for index, item in enumerate(self.project.items)
+            if (status is None or self.project.layer.status(item.id) == status)
+            and (label is None or self.project.label(index) == label)
+        ]
+        listed = [self._row(index) for index in found[offset : offset + limit]]
+        return JSONResponse({"total": len(found), "images": listed})
+
+    async def image(self, request: Request) -> Response:
+        """Everything about one image but its pixels."""
+        index = self._index(request)
+        return JSONResponse(await to_thread.run_sync(self._facts, index, limiter=self._marks))
+
+    async def photo(self, request: Request) -> Response:
+        """The photo."""
+        return _picture(await self._draw(self._photos.photo, self._index(request)))
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small copy of it."""
+        return _picture(await self._draw(self._photos.thumbnail, self._index(request)))
+
+    async def marks(self, request: Request) -> Response:
+        """The marks, and their version."""
+        index = self._index(request)
+        version, png = await to_thread.run_sync(self._read, index, limiter=self._marks)
+        return Response(png, media_type=_PNG, headers={"ETag": f'"{version}"'})
+
+    async def put_marks(self, request: Request) -> Response:
+        """Save marks."""
+        index, version = self._index(request), version_of(request)
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() != _PNG:
+            raise RefusedError(415, "marks: send a PNG, with Content-Type: image/png")
+        body = await read_body(request, MAX_BYTES)
+        write = partial(self._write, index, body, version)
+        return _written(await to_thread.run_sync(write, limiter=self._marks))
+
+    async def put_status(self, request: Request) -> Response:
+        """Save that there is nothing to mark, or that an image is skipped."""
+        index, version = self._index(request), version_of(request)
+        say = partial(self._say, index, await read_status(request), version)
+        return _written(await to_thread.run_sync(say, limiter=self._marks))
+
+    def _index(self, request: Request) -> int:
+        return index_of(request, len(self.project.items))
+
+    async def _draw(self, make: Callable[[int], T], index: int) -> T:
+        return await to_thread.run_sync(make, index, limiter=self._pictures)
+
+    def _row(self, index: int) -> dict[str, Any]:
+        item = self.project.items[index]
+        return {
+            "index": index,
+            "id": item.id,
+            "name": item.path.name,
+            "label": self.project.label(index),
+            "status": self.project.layer.status(item.id),
+            "version": self.project.layer.version(item.id),
+            "predicted": None,
+            "probability": None,
+            "right": None,
+        }
+
+    def _facts(self, index: int) -> dict[str, Any]:
+        item = self.project.items[index]
+        width, height = open_frame(item.path).size
+        more = {
+            "split": item.split or None,
+            "width": width,
+            "height": height,
+            "has_map": False,
+            "others": self.project.others(index),
+        }
+        return self._row(index) | more
+
+    def _read(self, index: int) -> tuple[int, bytes]:
+        # The version first: if somebody writes in between, a write made from these marks is refused.
+        version = self.project.layer.version(self.project.items[index].id)
+        return version, encode_marks(self.project.marks(index))
+
+    def _write(self, index: int, body: bytes, version: int) -> Written:
+        item = self.project.items[index]
+        marks = decode_marks(body, open_frame(item.path).size)
+        return _saving(partial(self.project.layer.put_marks, item.id, marks, version))
+
+    def _say(self, index: int, status: str, version: int) -> Written:
+        is_marked = status == NOTHING and has_marks(self.project.marks(index))
+        item_id = self.project.items[index].id
+        return _saving(partial(self.project.layer.put_status, item_id, status, version, is_marked=is_marked))
+
+
+def _saving(write: Callable[[], Written]) -> Written:
+    try:
+        return write()
+    except DataError as error:
+        raise RefusedError(507, str(error)) from error
+
+
+def _written(written: Written) -> Response:
+    return JSONResponse({"version": written.version, "status": written.status})
+
+
+def _picture(picture: Encoded) -> Response:
+    return Response(picture.content, media_type=picture.media_type)
