@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from lookright.annotate.parse import index_of, read_body, read_status, version_of, whole
+from lookright.annotate import superpixels
+from lookright.annotate.coco import coco_parts
+from lookright.annotate.kept import Kept
+from lookright.annotate.look import Looking
+from lookright.annotate.order import Prediction, teaching_order
+from lookright.annotate.parse import index_of, listed, read_body, read_status, share, version_of, whole
 from lookright.annotate.photos import Encoded, PhotoStore
 from lookright.annotate.pixels import MAX_BYTES, decode_marks, encode_marks, has_marks
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
-from lookright.annotate.store import NOTHING, STATUSES, Written
+from lookright.annotate.store import NOTHING, OPEN, STATUSES, Written
 from lookright.data.images import open_frame
 from lookright.errors import DataError
 
@@ -26,6 +31,9 @@ _PNG = "image/png"
 _AT_ONCE = 2
 """Photos that are decoded at the same time: each may take hundreds of megabytes."""
 
+_SEGMENTS = 200
+_MAPS = 200
+
 T = TypeVar("T")
 
 
@@ -34,13 +42,19 @@ class Api:
 
     Args:
         project: what is annotated
+        looking: a model beside it
     """
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, looking: Looking | None = None) -> None:
         self.project = project
+        self.looking = looking
         self._photos = PhotoStore(project.items)
         self._pictures = CapacityLimiter(_AT_ONCE)
         self._marks = CapacityLimiter(_AT_ONCE)
+        self._slow = CapacityLimiter(1)
+        self._segments = Kept[tuple[int, int]](_SEGMENTS)
+        self._maps = Kept[int](_MAPS)
+        self._order: tuple[int, list[int]] = (-1, [])
 
     def session(self, _: Request) -> Response:
         """Whose marks these are, and how far they are."""
@@ -53,7 +67,8 @@ class Api:
                 "classes": project.images.classes,
                 "images": len(project.items),
                 "counts": {status: counts[status] for status in STATUSES},
-                "has_model": False,
+                "has_model": self.looking is not None,
+                "predicted": len(self._predictions),
                 "data": project.images.root.resolve().name,
             }
         )
@@ -71,8 +86,8 @@ class Api:
             if (status is None or self.project.layer.status(item.id) == status)
             and (label is None or self.project.label(index) == label)
         ]
-        listed = [self._row(index) for index in found[offset : offset + limit]]
-        return JSONResponse({"total": len(found), "images": listed})
+        rows = [self._row(index) for index in found[offset : offset + limit]]
+        return JSONResponse({"total": len(found), "images": rows})
 
     async def image(self, request: Request) -> Response:
         """Everything about one image but its pixels."""
@@ -86,6 +101,29 @@ class Api:
     async def thumbnail(self, request: Request) -> Response:
         """A small copy of it."""
         return _picture(await self._draw(self._photos.thumbnail, self._index(request)))
+
+    async def map(self, request: Request) -> Response:
+        """Where the model looks, as a layer to lie over the photo."""
+        index, looking = self._index(request), self._model()
+        make = partial(self._maps.get, index, lambda: looking.map(index, self._size(index)))
+        return Response(await to_thread.run_sync(make, limiter=self._slow), media_type=_PNG)
+
+    async def region(self, request: Request) -> Response:
+        """Where it looks most, as a mask."""
+        index, looking = self._index(request), self._model()
+        part = share(request, "share", 0.15, 0.01, 0.5)
+        content = await to_thread.run_sync(
+            lambda: looking.region(index, self._size(index), part), limiter=self._slow
+        )
+        return Response(content, media_type=_PNG)
+
+    async def superpixels(self, request: Request) -> Response:
+        """Segments of the photo."""
+        index = self._index(request)
+        level = whole(request, "level", 3, 1, superpixels.LEVELS)
+        path = self.project.items[index].path
+        make = partial(self._segments.get, (index, level), partial(superpixels.draw, path, level))
+        return Response(await to_thread.run_sync(make, limiter=self._slow), media_type=_PNG)
 
     async def marks(self, request: Request) -> Response:
         """The marks, and their version."""
@@ -108,6 +146,51 @@ class Api:
         say = partial(self._say, index, await read_status(request), version)
         return _written(await to_thread.run_sync(say, limiter=self._marks))
 
+    def next(self, request: Request) -> Response:
+        """The next open image, in the order that teaches most."""
+        order = self._teaching_order()
+        after = whole(request, "after", -1, 0, len(order) - 1)
+        left_out = {after, *listed(request, "skip")}
+        start = order.index(after) + 1 if after >= 0 else 0
+        index = next(
+            (
+                index
+                for index in order[start:] + order[:start]
+                if index not in left_out and self.project.layer.status(self.project.items[index].id) == OPEN
+            ),
+            None,
+        )
+        return JSONResponse({"index": index})
+
+    def coco(self, _: Request) -> Response:
+        """Everything that this person has marked, to be downloaded."""
+        name = f"{self.project.annotator}.json"
+        return StreamingResponse(
+            coco_parts(self.project),
+            media_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    @property
+    def _predictions(self) -> Mapping[int, Prediction]:
+        return self.looking.predictions if self.looking else {}
+
+    def _model(self) -> Looking:
+        if self.looking is None:
+            raise RefusedError(404, "there is no model; start with --run RUN")
+        return self.looking
+
+    def _teaching_order(self) -> list[int]:
+        known = len(self._predictions)
+        if self._order[0] != known:
+            images = self.looking.images if self.looking else self.project.images
+            # A copy: predictions come in meanwhile.
+            self._order = known, teaching_order(images.items, dict(self._predictions), len(images.classes))
+        return self._order[1]
+
+    def _size(self, index: int) -> tuple[int, int]:
+        return open_frame(self.project.items[index].path).size
+
     def _index(self, request: Request) -> int:
         return index_of(request, len(self.project.items))
 
@@ -116,6 +199,7 @@ class Api:
 
     def _row(self, index: int) -> dict[str, Any]:
         item = self.project.items[index]
+        told = self._predictions.get(index)
         return {
             "index": index,
             "id": item.id,
@@ -123,19 +207,19 @@ class Api:
             "label": self.project.label(index),
             "status": self.project.layer.status(item.id),
             "version": self.project.layer.version(item.id),
-            "predicted": None,
-            "probability": None,
-            "right": None,
+            "predicted": self.looking.classes[told.predicted] if self.looking and told else None,
+            "probability": round(told.probability, 4) if told else None,
+            "right": self.looking.is_right(index) if self.looking else None,
         }
 
     def _facts(self, index: int) -> dict[str, Any]:
         item = self.project.items[index]
-        width, height = open_frame(item.path).size
+        width, height = self._size(index)
         more = {
             "split": item.split or None,
             "width": width,
             "height": height,
-            "has_map": False,
+            "has_map": self.looking is not None,
             "others": self.project.others(index),
         }
         return self._row(index) | more

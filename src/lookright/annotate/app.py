@@ -9,16 +9,16 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from lookright.annotate.api import Api
+from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
 from lookright.annotate.security import Access, Guard
-from lookright.errors import DataError
+from lookright.errors import LookrightError
 
 PAGE = Path(__file__).parent / "page"
 """Folder of the page's files."""
@@ -33,15 +33,18 @@ _TOKEN = re.compile(r'(<meta name="token" content=")[^"]*(")')
 _NO_PAGE = "lookright annotate is running; its page is not installed."
 
 
-def create_app(project: Project, access: Access, *, page: Path = PAGE) -> Starlette:
+def create_app(
+    project: Project, access: Access, looking: Looking | None = None, *, page: Path = PAGE
+) -> Guard:
     """Make the application that serves one project.
 
     Args:
         project: what is annotated
         access: who may ask
+        looking: a model beside the photos
         page: folder of the page's files; those that are there now are served, no other
     """
-    api = Api(project)
+    api = Api(project, looking)
     files = {file.name: file for file in page.glob("*") if file.suffix in _TYPES and file.is_file()}
 
     def index(_: Request) -> Response:
@@ -60,12 +63,13 @@ def create_app(project: Project, access: Access, *, page: Path = PAGE) -> Starle
     image = "/api/images/{index}"
     handlers: Mapping[Any, Any] = {
         RefusedError: _refused,
-        DataError: _unreadable,
+        LookrightError: _unreadable,
         OSError: _unreadable,
         HTTPException: _not_found,
         ClientDisconnect: _gone,
+        Exception: _broken,
     }
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", index),
             Route("/static/{name}", static),
@@ -74,13 +78,18 @@ def create_app(project: Project, access: Access, *, page: Path = PAGE) -> Starle
             Route(image, api.image),
             Route(f"{image}/photo", api.photo),
             Route(f"{image}/thumbnail", api.thumbnail),
+            Route(f"{image}/map", api.map),
+            Route(f"{image}/region", api.region),
+            Route(f"{image}/superpixels", api.superpixels),
             Route(f"{image}/marks", api.marks),
             Route(f"{image}/marks", api.put_marks, methods=["PUT"]),
             Route(f"{image}/status", api.put_status, methods=["PUT"]),
+            Route("/api/next", api.next),
+            Route("/api/coco", api.coco),
         ],
-        middleware=[Middleware(Guard, access=access)],
         exception_handlers=handlers,
     )
+    return Guard(app, access)  # outermost: its headers are on every answer
 
 
 def _refused(_: Request, error: RefusedError) -> Response:
@@ -94,6 +103,10 @@ def _unreadable(_: Request, error: Exception) -> Response:
 
 def _not_found(_: Request, error: HTTPException) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _broken(_: Request, __: Exception) -> Response:
+    return JSONResponse({"error": "lookright failed; the terminal tells more"}, 500)
 
 
 def _gone(_: Request, __: ClientDisconnect) -> Response:

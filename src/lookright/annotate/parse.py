@@ -69,9 +69,30 @@ def share(request: Request, name: str, default: float, low: float, high: float) 
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"[0-9]?\.?[0-9]{1,9}", text) or not low <= float(text) <= high:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not low <= value <= high:  # also true of NaN
         raise RefusedError(400, f"{name}: give a share from {low} to {high}")
-    return float(text)
+    return value
+
+
+def listed(request: Request, name: str) -> set[int]:
+    """Whole numbers of the query with commas between.
+
+    Args:
+        request: ?name=1,2,3
+        name: of the list
+
+    Raises:
+        RefusedError: 400, it holds something else.
+    """
+    text = request.query_params.get(name, "")
+    numbers = [number for number in text.split(",") if number]
+    if not all(_WHOLE.fullmatch(number) for number in numbers):
+        raise RefusedError(400, f"{name}: give whole numbers with commas between")
+    return {int(number) for number in numbers}
 
 
 def version_of(request: Request) -> int:

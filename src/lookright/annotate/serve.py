@@ -14,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 
 from lookright.annotate.app import create_app
+from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
 from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
 from lookright.errors import ConfigError
@@ -46,6 +47,7 @@ def check_address(host: str, port: int, token: str | None) -> None:
 
 def serve(
     project: Project,
+    looking: Looking | None = None,
     *,
     host: str = "127.0.0.1",
     port: int = PORT,
@@ -57,6 +59,7 @@ def serve(
 
     Args:
         project: what is annotated
+        looking: a model beside it, which predicts all photos meanwhile
         host: address to listen at
         port: 0 for a free one
         token: that every request needs
@@ -72,7 +75,7 @@ def serve(
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
-        app = create_app(project, Access(host_headers(host, port), token))
+        app = create_app(project, Access(host_headers(host, port), token), looking)
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "
@@ -91,6 +94,8 @@ def serve(
                 timeout_graceful_shutdown=5,
             )
         )
+        if looking is not None:
+            looking.start()
         if open_browser:
             threading.Thread(target=_show, args=(server, url), daemon=True).start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the layer is let go then too

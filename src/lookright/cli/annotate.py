@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from lookright.cli.parser import Parser, fail, say
+from lookright.cli.parser import DEVICES, Parser, fail, say
 
 _NEEDS = ("starlette", "uvicorn", "skimage")
 
@@ -17,6 +17,12 @@ def annotate_arguments(parser: Parser) -> None:
     parser.usage = "lookright annotate DATA [--run RUN] [options]"
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="photos: images/<class>/, or any folder of photos"
+    )
+    parser.add_argument(
+        "--run",
+        type=str | None,
+        default=None,
+        help="run folder, or a model by name: shows where it looks, and what to mark first",
     )
     parser.add_argument(
         "--annotator", type=str | None, default=None, help="who marks (default: the login name)"
@@ -34,6 +40,7 @@ def annotate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
     )
+    parser.add_argument("--device", type=DEVICES, default="auto", help="where the model computes")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -46,9 +53,15 @@ def annotate(options: Namespace) -> None:
 
     check_address(options.host, options.port, options.token)
     project = open_project(options.data, annotator=options.annotator, out=options.out)
+    looking = None
     try:
+        if options.run is not None:
+            from lookright.annotate.look import open_looking
+
+            looking = open_looking(options.run, project.images, device=options.device)
         serve(
             project,
+            looking,
             host=options.host,
             port=options.port,
             token=options.token,
@@ -56,4 +69,6 @@ def annotate(options: Namespace) -> None:
             say=say,
         )
     finally:
+        if looking is not None:
+            looking.close()
         project.close()
