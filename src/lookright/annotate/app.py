@@ -89,6 +89,7 @@ def create_app(
         ],
         exception_handlers=handlers,
     )
+    app.router.redirect_slashes = False
     return Guard(app, access)  # outermost: its headers are on every answer
 
 

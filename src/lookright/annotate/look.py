@@ -31,6 +31,9 @@ Map = NDArray[np.float32]
 _TOGETHER = 8
 """Photos predicted at a time: whoever asks for a map waits for no more than these."""
 
+_LAYER = 1024
+"""Longer side of a map's layer at most: it is smooth, and enlarged as well by whoever shows it."""
+
 _MAPS = 500
 """Raw maps that are kept."""
 
@@ -122,12 +125,14 @@ class Looking:
 
         Args:
             index: of the photo
-            size: (width, height) of the layer
+            size: (width, height) of the photo; of a large one the layer is smaller, of the same shape
 
         Raises:
             DataError, NonFiniteError: as `explanation`
         """
-        return _png(heat(self.explanation(index), size))
+        shrink = min(1.0, _LAYER / max(size))
+        width, height = (max(round(side * shrink), 1) for side in size)
+        return _png(heat(self.explanation(index), (width, height)))
 
     def region(self, index: int, size: tuple[int, int], share: float) -> bytes:
         """Where the map is highest: a grey PNG, 255 in the region.

@@ -237,12 +237,10 @@ class Layer:
         place = self.folder / SIGNED
         ids = {name: photo_id for photo_id, name in self._names.items()}
         marked = set()
+        for file in self.folder.rglob(".*.tmp"):
+            file.unlink(missing_ok=True)
         for file in place.rglob("*"):
-            if file.name.startswith("."):
-                if file.suffix == ".tmp":
-                    file.unlink(missing_ok=True)
-                continue
-            if not file.is_file():
+            if file.name.startswith(".") or not file.is_file():
                 continue
             name = file.relative_to(place).with_suffix("").as_posix()
             if file.suffix == ".png" and name in ids:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ _SIDE = 512
 
 _FEWEST, _MOST = 25, 800
 _COMPACTNESS = 12.0
+_SMOOTHING = 1.0
 
 
 def count(level: int) -> int:
@@ -59,7 +61,10 @@ def segments(photo: Image.Image, level: int) -> NDArray[np.int64]:
     wanted = min(count(level), pixels.shape[0] * pixels.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # photos of a few pixels
-        found = slic(pixels, n_segments=wanted, compactness=_COMPACTNESS, start_label=0, channel_axis=-1)
+        part = partial(slic, pixels, n_segments=wanted, start_label=0, channel_axis=-1)
+        found = part(compactness=_COMPACTNESS, sigma=_SMOOTHING)
+        if found.max() + 1 < wanted / 2:  # all texture: segments fall to pieces, and are merged into one
+            found = part(slic_zero=True, sigma=_SMOOTHING)
     rows, columns = (
         np.arange(large) * small_side // large
         for large, small_side in zip((photo.height, photo.width), found.shape, strict=True)
