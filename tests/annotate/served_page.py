@@ -47,7 +47,11 @@ def draw_photo(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Image.Ima
     wall = tuple(int(v) for v in random.integers(90, 255, 3))
     draw.rectangle((left, ground - wide, left + wide, ground), fill=wall)
     draw.polygon(
-        [(left - wide // 5, ground - wide), (left + wide // 2, ground - 2 * wide), (left + wide, ground - wide)],
+        [
+            (left - wide // 5, ground - wide),
+            (left + wide // 2, ground - 2 * wide),
+            (left + wide, ground - wide),
+        ],
         fill=(150, 60, 50),
     )
     noisy = np.asarray(photo).astype(int) + random.integers(-9, 10, (height, width, 3))
@@ -145,13 +149,26 @@ class Tab:
     def __init__(self, browser: "Browser", served: Served, **context: Any) -> None:
         self.served = served
         self.context = browser.new_context(**({"viewport": WIDE} | context))
+        self.listen()
+
+    def listen(self) -> None:
+        """Make the tab, and note what goes wrong on it and whom it asks."""
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.errors: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2][:20]))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _heard(self, said: Any) -> None:
+        # The browser reports a 409 in the console, whatever the page does about it.
+        if said.type == "error" and "409 (Conflict)" not in said.text:
+            self.errors.append(said.text)
+
+    def _asked(self, url: str) -> None:
+        if url.startswith("http"):
+            self.hosts.add(url.split("/")[2])
 
     def open(self, index: int | None = 0) -> "Tab":
         """Open the page, at an image."""
@@ -178,19 +195,31 @@ class Tab:
         return self.page.locator("#message").inner_text()
 
     def close(self) -> None:
+        """Close it: nothing may have gone wrong on it, and nothing may have been asked of anybody else."""
         self.context.close()
+        assert self.errors == []
+        assert self.hosts <= {self.served.url.removeprefix("http://")}
+
+    def another(self) -> "Tab":
+        """Another tab of the same browser."""
+        tab = Tab.__new__(Tab)
+        tab.served, tab.context = self.served, self.context
+        tab.listen()
+        return tab
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a place of the photo is in the window."""
-        return tuple(self.page.evaluate(
-            """([x, y]) => {
+        return tuple(
+            self.page.evaluate(
+                """([x, y]) => {
               const canvas = document.getElementById("canvas");
               const [scale, left, top] = canvas.dataset.view.split(" ").map(Number);
               const box = canvas.getBoundingClientRect();
               return [box.left + left + x * scale, box.top + top + y * scale];
             }""",
-            [x, y],
-        ))
+                [x, y],
+            )
+        )
 
     def drag(self, *points: tuple[float, float]) -> None:
         """Draw with the mouse through places of the photo."""
@@ -218,11 +247,21 @@ class Tab:
     def size(self, pixels: int) -> None:
         """Set the width of the brush with its slider."""
         slider = self.page.locator("#size")
-        slider.focus()
         slider.press("Home")
+        self.wait("document.querySelector('#size-shown').textContent === '1 px'")
         while self.page.locator("#size-shown").inner_text() != f"{pixels} px":
             slider.press("ArrowRight")
             self.page.wait_for_timeout(20)
+
+
+@contextmanager
+def opened(browser: "Browser", folder: Path, *, per_class: int = 3, **options: Any) -> Iterator[Tab]:
+    """A tab with the first of some new photos; options are those of `served` and of the browser's context."""
+    model = options.pop("model", False)
+    with served(write_photos(folder / "data", per_class), model=model) as server:
+        tab = Tab(browser, server, **options).open()
+        yield tab
+        tab.close()
 
 
 def unmarked(width: int = WIDTH, height: int = HEIGHT) -> Pixels:

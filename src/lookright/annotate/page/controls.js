@@ -6,7 +6,7 @@ import { INKS, SIZES } from "./editor.js";
 const HINTS = {
   polygon: "Press for each corner; press the first or the last one again to close it.",
   box: "Drag from corner to corner, or press two corners.",
-  superpixel: "Press a region to fill it, again to clear it; drag over several.",
+  superpixel: "Press a region to fill it, again to clear it; drag to fill several.",
 };
 
 const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)];
@@ -23,6 +23,7 @@ export class Controls {
     for (const radio of radios("ink")) radio.addEventListener("change", () => this.chooseInk(radio.value));
     const size = byId("size");
     size.max = SIZES.length - 1;
+    byId("level").addEventListener("input", () => this.update());
     size.addEventListener("input", () => {
       editor.size = SIZES[size.value];
       editor.refresh();
@@ -64,7 +65,7 @@ export class Controls {
       if (direction > 0) level.stepUp();
       else level.stepDown();
       level.dispatchEvent(new Event("change"));
-      say(`Regions: step ${level.value} of ${level.max}`);
+      say(`Superpixels: detail ${level.value} of ${level.max}`);
       return;
     }
     const at = SIZES.indexOf(this.#editor.size) + direction;
@@ -76,6 +77,7 @@ export class Controls {
   /** Show what the editor has now. */
   update() {
     const { size, history, tool, toolName, marks } = this.#editor;
+    byId("level-shown").textContent = `${byId("level").value} of ${byId("level").max}`;
     byId("size").value = SIZES.indexOf(size);
     byId("size").setAttribute("aria-valuetext", `${size} pixels`);
     byId("size-shown").textContent = `${size} px`;

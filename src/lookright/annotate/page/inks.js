@@ -5,6 +5,8 @@ import { blank } from "./png.js";
 
 const BLUE = [86, 222, 255];
 const PINK = [255, 140, 206];
+const EDGE = 1.5; // screen pixels
+const EDGE_COLOUR = "rgb(0 50 75 / 0.9)";
 const STRIP = 256; // rows painted at once: memory stays small
 
 export class Inks {
@@ -34,23 +36,36 @@ export class Inks {
     context.drawImage(this.#positive.canvas, ...place);
     context.restore();
 
-    // The hatch is as wide on the screen at every zoom: it fills the shape of the negative marks on a canvas aside.
+    // Edges and hatch are as wide on the screen at every zoom: they are made on a canvas aside.
     const { canvas, context: aside } = this.#scratch;
     if (canvas.width !== context.canvas.width || canvas.height !== context.canvas.height) {
       canvas.width = context.canvas.width;
       canvas.height = context.canvas.height;
     }
-    aside.setTransform(1, 0, 0, 1, 0, 0);
-    aside.globalCompositeOperation = "copy";
     aside.imageSmoothingEnabled = smooth;
-    aside.drawImage(this.#negative.canvas, ...place.map((length) => length * dense));
-    aside.globalCompositeOperation = "source-in";
-    aside.fillStyle = hatch(aside, dense);
-    aside.fillRect(0, 0, canvas.width, canvas.height);
-    context.save();
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.drawImage(canvas, 0, 0);
-    context.restore();
+    const [left, top, wide, high] = place.map((length) => length * dense);
+    const stamp = (layer, mode, dx = 0, dy = 0) => {
+      aside.globalCompositeOperation = mode;
+      aside.drawImage(layer.canvas, left + dx, top + dy, wide, high);
+    };
+    const colour = (style) => {
+      aside.globalCompositeOperation = "source-in";
+      aside.fillStyle = style;
+      aside.fillRect(0, 0, canvas.width, canvas.height);
+      context.save();
+      context.setTransform(1, 0, 0, 1, 0, 0);
+      context.drawImage(canvas, 0, 0);
+      context.restore();
+    };
+    // The edge of a shape: what it covers when it is moved a little, and does not cover where it is.
+    aside.clearRect(0, 0, canvas.width, canvas.height);
+    for (const [dx, dy] of [[-1, 0], [1, 0], [0, -1], [0, 1]]) {
+      stamp(this.#positive, "source-over", EDGE * dense * dx, EDGE * dense * dy);
+    }
+    stamp(this.#positive, "destination-out");
+    colour(EDGE_COLOUR);
+    stamp(this.#negative, "copy");
+    colour(hatch(aside, dense));
   }
 
   #update() {

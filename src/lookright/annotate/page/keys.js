@@ -12,8 +12,8 @@ const KEYS = [
   { key: "s", action: "superpixel", what: "Superpixel" },
   { key: "1", action: "positive", what: "Ink: look here" },
   { key: "2", action: "negative", what: "Ink: not here" },
-  { key: "[", action: "smaller", what: "Smaller brush, or larger regions", again: true },
-  { key: "]", action: "larger", what: "Larger brush, or smaller regions", again: true },
+  { key: "[", action: "smaller", what: "Smaller brush, or coarser superpixels", again: true },
+  { key: "]", action: "larger", what: "Larger brush, or finer superpixels", again: true },
   { key: "c", action: "finish", what: "Close the polygon" },
   { key: "Backspace", action: "stepBack", what: "Remove the last corner", again: true },
   { key: "Escape", shown: "Esc", action: "cancel", what: "Give up the shape, lift the brush" },
@@ -55,14 +55,15 @@ export class Keys {
     document.addEventListener("keydown", (event) => this.#press(event));
     document.addEventListener("keyup", (event) => event.key === " " && this.#liftSpace(event));
     window.addEventListener("blur", () => (parts.pointers.space = false));
-    const table = byId("key-table");
+    let table = null;
     for (const { group, key, shown, what, also } of [...KEYS, ...OTHERS]) {
       if (group) {
-        table.append(element("tbody", {}, element("tr", {}, element("th", { colspan: 2, scope: "rowgroup" }, group))));
+        table = element("table", {}, element("caption", {}, group));
+        byId("key-tables").append(table);
       } else {
         const name = element("kbd", {}, shown ?? (key.length === 1 ? key.toUpperCase() : key));
         const rest = also ? element("small", {}, ` or ${also}`) : null;
-        table.lastChild.append(element("tr", {}, element("td", {}, name), element("td", {}, what, rest)));
+        table.append(element("tr", {}, element("td", {}, name), element("td", {}, what, rest)));
       }
     }
   }

@@ -25,6 +25,7 @@ export class Model {
     const share = byId("share");
     share.addEventListener("input", () => {
       byId("share-shown").textContent = percent(this.#share);
+      byId("use-region").textContent = `Mark the highest ${percent(this.#share)}`;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#preview(), PAUSE);
     });

@@ -199,9 +199,9 @@ export class Work {
       const sure = probability === null ? "" : ` ${percent(probability)}`;
       const verdict = right === null ? "" : right ? " (right)" : " (wrong)";
       const tone = right === null ? "" : right ? "right" : "wrong";
-      facts.push(element("span", {}, "Model says ", element("b", { class: tone }, `${predicted}${sure}${verdict}`)));
+      facts.push(element("span", {}, "Model: ", element("b", { class: tone }, `${predicted}${sure}${verdict}`)));
     }
-    facts.push(element("span", {}, `${width} × ${height}`));
+    facts.push(element("span", { class: "extent" }, `${width} × ${height}`));
     if (others.length) {
       const each = others.map(({ annotator, agreement }) =>
         agreement === null ? annotator : `${annotator} (${percent(agreement)} overlap)`);
