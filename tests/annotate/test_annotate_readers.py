@@ -93,10 +93,32 @@ def test_marks_elsewhere_are_read_with_annotations(folder: Path, tmp_path: Path)
 
 def test_marks_beside_need_out(folder: Path, tmp_path: Path) -> None:
     (folder / "masks").mkdir()
-    for out in (None, folder, folder / "images" / ".."):
-        with pytest.raises(ConfigError, match=r"holds masks/.*--out FOLDER"):
+    for out in (None, folder / "images" / ".."):
+        with pytest.raises(ConfigError, match=r"holds masks/.*--out"):
             open_project(folder, annotator="anna", out=out)
+    with pytest.raises(ConfigError, match="holds masks/"):
+        open_project(folder, annotator="anna", out=folder)
     assert not (folder / "annotators").exists()
+
+
+@pytest.mark.parametrize("out", ["images", "images/cat", "images/marks", "annotators"])
+def test_marks_do_not_go_where_they_would_be_something_else(folder: Path, out: str) -> None:
+    with pytest.raises(ConfigError, match="out:"):
+        open_project(folder, annotator="anna", out=folder / out)
+    assert sorted(file.name for file in folder.iterdir()) == ["images"]
+
+
+def test_marks_do_not_go_among_photos_without_a_folder_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    Image.new("RGB", (9, 7)).save(tmp_path / "cat/a.png")
+    with pytest.raises(ConfigError, match="among the photos"):
+        open_project(tmp_path, annotator="anna", out=tmp_path / "marks")
+    project = open_project(tmp_path, annotator="anna", out=tmp_path)
+    assert Page(project).put_marks(0, random_marks((9, 7))).status_code == 200
+    project.close()
+    again = open_project(tmp_path, annotator="anna")
+    assert Page(again).get("session")["images"] == 1
+    again.close()
 
 
 def test_marks_of_the_data_folder_are_where_one_starts(folder: Path, tmp_path: Path) -> None:

@@ -94,22 +94,21 @@ class Project:
             DataError: the photo or marks of this annotator cannot be read.
         """
         item = self.items[index]
-        found: list[dict[str, object]] = []
-        for name in self.annotators():
-            if name == self.annotator:
-                continue
-            theirs = _marks_of(self.base / ANNOTATORS / name, self.layer.name(item.id))
-            if theirs is not None:
-                found.append({"annotator": name, "agreement": self._agreement(index, theirs)})
-        return found
+        mask = self.layer.name(item.id)
+        names = [name for name in self.annotators() if name != self.annotator]
+        of_all = {name: _marks_of(self.base / ANNOTATORS / name, mask) for name in names}
+        found = {name: marks for name, marks in of_all.items() if marks is not None}
+        if not found:
+            return []
+        ours, photo = self.marks(index), open_frame(item.path)
 
-    def _agreement(self, index: int, theirs: Marks) -> float | None:
-        item = self.items[index]
-        ours = self.marks(index)
-        try:
-            return agreement(ours, of_photo(theirs, open_frame(item.path), item.id))
-        except DataError:  # marks of another person are no reason not to show the photo
-            return None
+        def compare(theirs: Marks) -> float | None:
+            try:
+                return agreement(ours, of_photo(theirs, photo, item.id))
+            except DataError:  # marks of another person are no reason not to show the photo
+                return None
+
+        return [{"annotator": name, "agreement": compare(marks)} for name, marks in found.items()]
 
 
 def open_project(data: Path, *, annotator: str | None = None, out: Path | None = None) -> Project:
@@ -138,21 +137,35 @@ def open_project(data: Path, *, annotator: str | None = None, out: Path | None =
     if not _NAME.fullmatch(name):
         raise ConfigError(f"annotator: got {name!r}; use letters, digits, - and _, at most 64 of them")
     photos = find_photos(data)
-    beside = [kind for kind in KINDS if (data / kind).is_dir()]
-    if beside and (out is None or out.resolve() == data.resolve()):
-        raise ConfigError(
-            f"data: {data} holds {beside[0]}/, which cannot stand beside {ANNOTATORS}/; give --out FOLDER: "
-            "the marks there are shown, and what you change is written to that folder"
-        )
     base = data if out is None else out
+    _check_base(base, data)
     images = _label(photos)
     return Project(
         images=images,
         layer=Layer(base, name, photos),
-        before={} if base == data else _read_marks(photos),
+        before={} if base.resolve() == data.resolve() else _read_marks(photos),
         base=base,
         annotator=name,
     )
+
+
+def _check_base(base: Path, data: Path) -> None:
+    """Refuse folders in which a reader would take marks for something else."""
+    if base.name == ANNOTATORS:
+        raise ConfigError(f"out: {base} would hold {ANNOTATORS}/ once more; give the folder above it")
+    for kind in KINDS:
+        if (base / kind).is_dir():
+            raise ConfigError(
+                f"{base} holds {kind}/, which cannot stand beside {ANNOTATORS}/; give another folder with "
+                "--out: the marks of DATA are shown, and what you change is written there"
+            )
+    photos = data / "images" if (data / "images").is_dir() else data
+    there, place = base.resolve(), photos.resolve()
+    # Of the folder of photos itself, readers pass over annotators/ where it is the data folder too.
+    if there.is_relative_to(place) and not (there == place == data.resolve()):
+        raise ConfigError(
+            f"out: {base} lies among the photos, where masks would be read as photos; give one outside"
+        )
 
 
 def login_name() -> str:

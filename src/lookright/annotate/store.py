@@ -90,9 +90,9 @@ class Layer:
 
     def close(self) -> None:
         """Let another server have it; folders without anything in them are removed."""
-        self._lock.release()
-        with suppress(OSError):
+        with suppress(OSError):  # before it is let go, or another server's lock would be removed
             (self.folder / _LOCK).unlink(missing_ok=True)
+        self._lock.release()
         for folder in (self.folder, self.folder.parent):
             with suppress(OSError):  # it is not empty
                 folder.rmdir()

@@ -62,7 +62,7 @@ def segments(photo: Image.Image, level: int) -> NDArray[np.int64]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # photos of a few pixels
         part = partial(slic, pixels, n_segments=wanted, start_label=0, channel_axis=-1)
-        found = part(compactness=_COMPACTNESS, sigma=_SMOOTHING)
+        found = part(compactness=_COMPACTNESS)
         if found.max() + 1 < wanted / 2:  # all texture: segments fall to pieces, and are merged into one
             found = part(slic_zero=True, sigma=_SMOOTHING)
     rows, columns = (
