@@ -21,6 +21,8 @@ import lookright
 from lookright.annotate import serve
 from lookright.annotate.project import open_project
 from lookright.cli import main
+from lookright.config import TrainConfig
+from lookright.engine.train import train
 
 MANY = 10_000
 
@@ -113,6 +115,23 @@ def test_another_host_is_loud_and_needs_its_token(tmp_path: Path) -> None:
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
         assert opener.open(url.replace("0.0.0.0", "127.0.0.1"), timeout=10).status == 200
         assert json.load(opener.open(here + "api/session", timeout=10))["images"] == 6
+
+
+def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(TrainConfig(data=digits, out=run, backbone="small_cnn", weights="none", train="all",
+                      method="baseline", image_size=32, epochs=1))  # fmt: skip
+    with served(str(digits), "--run", str(run), "--out", str(tmp_path / "marks")) as (url, process, lines):
+        for _ in range(300):
+            session = json.loads(get(url + "api/session")[1])
+            if session["predicted"] == session["images"]:
+                break
+            time.sleep(0.1)
+        assert session["has_model"]
+        assert session["predicted"] == session["images"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert not [line for line in lines if "Traceback" in line]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from lookright.annotate import superpixels
 from lookright.annotate.coco import coco_parts
+from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
 from lookright.annotate.look import Looking
 from lookright.annotate.order import Prediction, teaching_order
@@ -60,7 +61,7 @@ class Api:
         """Whose marks these are, and how far they are."""
         project = self.project
         counts = Counter(project.layer.status(item.id) for item in project.items)
-        return JSONResponse(
+        return Json(
             {
                 "annotator": project.annotator,
                 "annotators": project.annotators(),
@@ -87,12 +88,12 @@ class Api:
             and (label is None or self.project.label(index) == label)
         ]
         rows = [self._row(index) for index in found[offset : offset + limit]]
-        return JSONResponse({"total": len(found), "images": rows})
+        return Json({"total": len(found), "images": rows})
 
     async def image(self, request: Request) -> Response:
         """Everything about one image but its pixels."""
         index = self._index(request)
-        return JSONResponse(await to_thread.run_sync(self._facts, index, limiter=self._marks))
+        return Json(await to_thread.run_sync(self._facts, index, limiter=self._marks))
 
     async def photo(self, request: Request) -> Response:
         """The photo."""
@@ -160,7 +161,7 @@ class Api:
             ),
             None,
         )
-        return JSONResponse({"index": index})
+        return Json({"index": index})
 
     def coco(self, _: Request) -> Response:
         """Everything that this person has marked, to be downloaded."""
@@ -248,7 +249,7 @@ def _saving(write: Callable[[], Written]) -> Written:
 
 
 def _written(written: Written) -> Response:
-    return JSONResponse({"version": written.version, "status": written.status})
+    return Json({"version": written.version, "status": written.status})
 
 
 def _picture(picture: Encoded) -> Response:

@@ -10,10 +10,11 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lookright.annotate.api import Api
+from lookright.annotate.json_response import Json
 from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
@@ -94,20 +95,20 @@ def create_app(
 
 
 def _refused(_: Request, error: RefusedError) -> Response:
-    return JSONResponse({"error": error.sentence, **error.facts}, error.status)
+    return Json({"error": error.sentence, **error.facts}, error.status)
 
 
 def _unreadable(_: Request, error: Exception) -> Response:
     """A photo or a mask on the disk: the request was fine, and another one may be as well."""
-    return JSONResponse({"error": str(error)}, 404)
+    return Json({"error": str(error)}, 404)
 
 
 def _not_found(_: Request, error: HTTPException) -> Response:
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    return Json({"error": error.detail}, error.status_code, error.headers)
 
 
 def _broken(_: Request, __: Exception) -> Response:
-    return JSONResponse({"error": "lookright failed; the terminal tells more"}, 500)
+    return Json({"error": "lookright failed; the terminal tells more"}, 500)
 
 
 def _gone(_: Request, __: ClientDisconnect) -> Response:

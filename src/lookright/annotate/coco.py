@@ -52,7 +52,7 @@ def coco_parts(project: Project) -> Iterator[str]:
                 number += 1
                 annotation = {"id": number, "image_id": index + 1, "category_id": category} | _shape(where)
                 yield ("" if number == 1 else ", ") + json.dumps(annotation)
-    yield f'], "images": {json.dumps(images, ensure_ascii=False)}}}'
+    yield f'], "images": {json.dumps(images)}}}'
 
 
 def _shape(where: NDArray[np.bool_]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,9 +178,8 @@ class Layer:
             before | changes | {"version": version, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         )
         # The file first: if the disk is full, this and the file still say the same.
-        text = json.dumps({"images": self._state | {photo_id: entry}}, ensure_ascii=False, indent=0)
         with replacing(self._state_file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(_text(self._state | {photo_id: entry}), encoding="ascii")
         self._state[photo_id] = entry
         return Written(version, self.status(photo_id))
 
@@ -251,6 +251,12 @@ class Layer:
                     f"it to {self._names.get(found[0].id, name)}.png, or choose another --annotator"
                 )
         return marked
+
+
+def _text(state: Mapping[str, object]) -> str:
+    """A line for each image, which is quick to write and shows what changed."""
+    lines = (f"{json.dumps(photo_id)}: {json.dumps(entry)}" for photo_id, entry in state.items())
+    return '{"images": {\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def _remove(path: Path) -> None:
