@@ -102,7 +102,7 @@ class Served:
 
     url: str
     project: Project
-    server: Any
+    model: Any
 
     def mask(self, index: int) -> Pixels | None:
         """What is on the disk, or None."""
@@ -133,7 +133,7 @@ def served(data: Path, *, model: bool = False, port: int = 0) -> Iterator[Served
     while not server.started:
         time.sleep(0.01)
     try:
-        yield Served(f"http://127.0.0.1:{port}", project, server)
+        yield Served(f"http://127.0.0.1:{port}", project, looking)
     finally:
         server.should_exit = True
         server.force_exit = True  # a browser keeps its connections
@@ -181,11 +181,12 @@ class Tab:
         self.wait("document.querySelector('#saved').textContent === 'Saved'")
         self.wait("!document.querySelector('#stage').hasAttribute('aria-busy')")
         self.wait("document.querySelector('#canvas').dataset.view")
+        self.wait("document.querySelector('#list li')")
         if index is not None:
             self.wait(f"location.hash === '#image-{index}'")
 
     def wait(self, expression: str, seconds: float = 20) -> None:
-        """Wait until an expression holds. (The page's policy forbids Playwright's own way, which is `eval`.)"""
+        """Wait until an expression holds; Playwright's own way is `eval`, which the page forbids."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(expression):
             assert time.monotonic() < end, f"{expression}; the page says: {self.message()}"

@@ -1,12 +1,15 @@
 """Drawing on the page in a real browser: the file on the disk has exactly the pixels that were drawn."""
 
+import io
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from served_page import HEIGHT, PHONE, WIDTH, Pixels, Tab, opened, unmarked
 
 if TYPE_CHECKING:
@@ -75,7 +78,7 @@ def test_brushes_of_every_width(tab: Tab, size: int, snap: float) -> None:
     tab.drag(*points)
     tab.wait_saved()
     expected = unmarked()
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         expected[line(start, end, size)] = POSITIVE
     same(tab.served.mask(0), expected)
 
@@ -203,10 +206,6 @@ def test_a_click_fills_a_superpixel_and_a_second_one_clears_it(tab: Tab) -> None
 
 
 def segments(png: bytes) -> NDArray[np.int64]:
-    import io
-
-    from PIL import Image
-
     red, green, blue = np.moveaxis(np.asarray(Image.open(io.BytesIO(png))).astype(np.int64), -1, 0)
     return red + 256 * green + 65536 * blue
 
@@ -369,4 +368,33 @@ def test_a_pen_draws_and_its_other_end_erases(tab: Tab) -> None:
     expected = unmarked()
     expected[line((20.5, 20.5), (80.5, 20.5), DEFAULT)] = POSITIVE
     expected[line((40.5, 20.5), (60.5, 20.5), DEFAULT)] = UNMARKED
+    same(tab.served.mask(0), expected)
+
+
+def test_a_hand_that_rests_on_the_screen_does_not_disturb_a_pen(tab: Tab) -> None:
+    def pointer(kind: str, place: Point, pointer_id: int, pointer_type: str) -> None:
+        x, y = tab.at(*place)
+        init = {
+            "pointerId": pointer_id,
+            "pointerType": pointer_type,
+            "clientX": x,
+            "clientY": y,
+            "buttons": 1,
+        }
+        tab.page.dispatch_event("#canvas", kind, init | {"bubbles": True})
+
+    pointer("pointerdown", (100.5, 80.5), 3, "touch")
+    pointer("pointerdown", (20.5, 20.5), 7, "pen")
+    pointer("pointerdown", (90.5, 80.5), 4, "touch")
+    pointer("pointermove", (90.5, 85.5), 4, "touch")
+    pointer("pointermove", (60.5, 20.5), 7, "pen")
+    for place, pointer_id, kind in (
+        ((60.5, 20.5), 7, "pen"),
+        ((90.5, 85.5), 4, "touch"),
+        ((100.5, 80.5), 3, "touch"),
+    ):
+        pointer("pointerup", place, pointer_id, kind)
+    tab.wait_saved()
+    expected = unmarked()
+    expected[line((20.5, 20.5), (60.5, 20.5), DEFAULT)] = POSITIVE
     same(tab.served.mask(0), expected)

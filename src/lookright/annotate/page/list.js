@@ -60,6 +60,15 @@ export class ImageList {
     this.#highlight();
   }
 
+  /** Show the same images anew, for what is known of them by now. */
+  async refresh() {
+    const { scrollTop } = byId("list");
+    const focused = document.activeElement?.dataset?.index;
+    await this.load(this.#offset);
+    byId("list").scrollTop = scrollTop;
+    if (focused) this.#items.get(Number(focused))?.button.focus();
+  }
+
   /** This image is open now: show where it is, if the filters allow to say so. */
   async show(index) {
     this.#current = index;

@@ -14,6 +14,8 @@ import { Stage } from "./stage.js";
 import { addressed, Work } from "./work.js";
 
 const ZOOM = 1.25; // a press of + or -
+const PAUSE = 3000; // ms between questions whether there are more predictions
+const PATIENCE = 20; // such questions without an answer: what is missing then cannot be predicted
 const STATES = { saved: "Saved", saving: "Saving", failed: "Not saved", conflict: "Not saved" };
 
 async function start() {
@@ -130,6 +132,20 @@ async function start() {
   const first = addressed();
   if (first !== null && first < session.images) await work.open(first);
   else await openFirst(work, session.images);
+  awaitPredictions(session, list, work);
+}
+
+/** Show predictions once the model has made them all, which it does after the start. */
+async function awaitPredictions(session, list, work) {
+  let { predicted } = session;
+  for (let idle = 0; session.has_model && predicted < session.images && idle < PATIENCE; idle++) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    const now = await api.session().catch(() => ({ predicted }));
+    if (now.predicted === predicted) continue;
+    [predicted, idle] = [now.predicted, 0];
+    if (predicted < session.images && work.info?.predicted !== null) continue;
+    await Promise.all([list.refresh(), work.refresh()]).catch(() => null); // the next image tells it anyway
+  }
 }
 
 /** The image that teaches most, or the first one if none is open. */

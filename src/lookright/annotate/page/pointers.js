@@ -11,6 +11,7 @@ export class Pointers {
   #editor;
   #down = new Map(); // pointerId -> where, on the canvas
   #mode = null; // draw, pan, pinch, or done (a pinch of which one finger is left)
+  #kind = null; // mouse, pen or touch
   #erase = false;
 
   constructor(stage, editor) {
@@ -47,7 +48,11 @@ export class Pointers {
     const at = this.#stage.at(event);
     this.#stage.crossHair = null;
     this.#editor.liftPen();
-    if (this.#mode && !(event.pointerType === "touch" && this.#down.size === 1)) return;
+    if (event.pointerType === "pen" && this.#kind === "touch") this.#forget(); // the hand was there before the pen
+    // A second finger zooms; whatever else comes while something is down is a hand that rests on the screen.
+    const second = event.pointerType === "touch" && this.#kind === "touch" && this.#down.size === 1;
+    if (this.#mode && !second) return;
+    this.#kind = event.pointerType;
     this.#down.set(event.pointerId, at);
     if (this.#down.size === 2) {
       if (this.drawing) this.#editor.abort();
@@ -68,7 +73,9 @@ export class Pointers {
     const at = this.#stage.at(event);
     const before = this.#down.get(event.pointerId);
     if (!before) {
-      if (!this.#mode) this.#hover(at);
+      if (this.#mode || this.#editor.penDown) return;
+      this.#stage.crossHair = null;
+      this.#hover(at);
       return;
     }
     if (this.#mode === "draw") {
@@ -98,6 +105,12 @@ export class Pointers {
     if (event.pointerType === "touch" && !this.#editor.tool.begun) this.#stage.hover = null;
     this.#stage.canvas.dataset.mode = this.#mode ?? "";
     this.#stage.refresh();
+  }
+
+  #forget() {
+    if (this.drawing) this.#editor.abort();
+    this.#down.clear();
+    this.#mode = null;
   }
 
   #pinch(moved, before, at) {

@@ -67,6 +67,16 @@ export class Work {
     }
   }
 
+  /** Show what is said of the image by now: predictions come in after the start. */
+  async refresh() {
+    const { index } = this;
+    if (index === null) return;
+    const { predicted, probability, right } = await api.image(index);
+    if (index !== this.index) return;
+    Object.assign(this.info, { predicted, probability, right });
+    this.#showFacts();
+  }
+
   /** Open the open image that teaches most. */
   async next() {
     let index;
@@ -76,8 +86,7 @@ export class Work {
       say(`The next image is not known: ${error.message}`);
       return;
     }
-    if (index === null) say("No image is open any more: every one is marked, has nothing to mark, or was skipped");
-    else if (index === this.index) say("This is the only image that is still open");
+    if (index === null) say("No other image is open");
     else if (await this.open(index)) say(`${this.info.name}, ${this.info.label ?? "without a class"}`);
   }
 
@@ -190,10 +199,18 @@ export class Work {
   }
 
   #show() {
-    const { id, name, label, predicted, probability, right, status, width, height, others } = this.info;
+    const { id, name, status } = this.info;
     byId("name").textContent = name;
     byId("name").title = id;
     byId("image-status").replaceChildren(statusLabel(status));
+    this.#showFacts();
+    document.title = `${name} · lookright annotate`;
+    this.#listen.onOpen(this.info);
+    this.#listen.onState(this.saver);
+  }
+
+  #showFacts() {
+    const { label, predicted, probability, right, width, height, others } = this.info;
     const facts = [label === null ? null : element("span", {}, "Class ", element("b", {}, label))];
     if (predicted !== null) {
       const sure = probability === null ? "" : ` ${percent(probability)}`;
@@ -208,9 +225,6 @@ export class Work {
       facts.push(element("span", {}, `Also marked by ${each.join(", ")}`));
     }
     byId("facts").replaceChildren(...facts.filter(Boolean));
-    document.title = `${name} · lookright annotate`;
-    this.#listen.onOpen(this.info);
-    this.#listen.onState(this.saver);
   }
 }
 
