@@ -84,6 +84,23 @@ def test_a_large_photo_has_a_small_thumbnail(folder: Path) -> None:
     project.close()
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_thumbnail_of_a_large_jpeg_stands_upright(folder: Path, orientation: int) -> None:
+    stored = np.zeros((600, 800, 3), dtype=np.uint8)
+    stored[:300, :400] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = folder / "images/cat/0.jpg"
+    Image.fromarray(stored).save(file, exif=exif)
+    project = open_project(folder, annotator="anna")
+    found = pixels(Page(project).content("images/0/thumbnail")).astype(int)
+    truth = load_image(file)
+    truth.thumbnail((160, 160))
+    assert found.shape == np.asarray(truth).shape
+    assert np.abs(found - np.asarray(truth)).mean() < 4
+    project.close()
+
+
 def test_marks_come_back_as_they_were_put(page: Page) -> None:
     marks = random_marks(SIZES[IDS[2]])
     answer = page.put_marks(2, marks)

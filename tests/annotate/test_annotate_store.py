@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from lookright.annotate.pixels import unmarked
 from lookright.annotate.project import open_project
+from lookright.annotate.refused import RefusedError
 from lookright.annotate.store import Layer, mask_names
 from lookright.data.layout import find_photos
 from lookright.data.masks import load_signed_mask
@@ -182,3 +184,28 @@ def test_a_kill_at_any_moment_loses_one_stroke_at_most(folder: Path) -> None:
         assert not list((folder / "annotators").rglob("*.tmp"))
         assert sum(known.values()) > ROUNDS
         writer.stdin.close()
+
+
+def test_of_writes_at_the_same_time_one_is_taken(folder: Path) -> None:
+    layer = open_layer(folder)
+    drawn = [random_marks(SIZES[A], seed) for seed in range(8)]
+    taken: list[int] = []
+    statuses: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            layer.put_marks(A, drawn[number], 0)
+            taken.append(number)
+        except RefusedError as refused:
+            statuses.append(refused.status)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(len(drawn))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+    assert statuses == [409] * 7
+    assert layer.version(A) == 1
+    assert np.array_equal(np.asarray(Image.open(layer.path(A))), drawn[taken[0]])
+    layer.close()

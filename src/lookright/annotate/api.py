@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -15,7 +15,6 @@ from lookright.annotate import superpixels
 from lookright.annotate.coco import coco_parts
 from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
-from lookright.annotate.look import Looking
 from lookright.annotate.order import Prediction, teaching_order
 from lookright.annotate.parse import index_of, listed, read_body, read_status, share, version_of, whole
 from lookright.annotate.photos import Encoded, PhotoStore
@@ -25,6 +24,9 @@ from lookright.annotate.refused import RefusedError
 from lookright.annotate.store import NOTHING, OPEN, STATUSES, Written
 from lookright.data.images import open_frame
 from lookright.errors import DataError
+
+if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
+    from lookright.annotate.look import Looking
 
 MOST_LISTED = 200
 

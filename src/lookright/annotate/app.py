@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,11 +15,13 @@ from starlette.routing import Route
 
 from lookright.annotate.api import Api
 from lookright.annotate.json_response import Json
-from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
 from lookright.annotate.security import Access, Guard
 from lookright.errors import LookrightError
+
+if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
+    from lookright.annotate.look import Looking
 
 PAGE = Path(__file__).parent / "page"
 """Folder of the page's files."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from lookright.annotate.kept import Kept
 from lookright.data.annotations import Item
-from lookright.data.images import decode, exif_orientation, open_picture
+from lookright.data.images import decode, exif_orientation, open_frame, open_picture, turn
 
 THUMBNAIL = 160
 """Longer side of a thumbnail in pixels."""
@@ -85,8 +87,27 @@ class PhotoStore:
         return buffer.getvalue()
 
     def _shrink(self, index: int) -> bytes:
-        image = open_picture(self._items[index].path).image
+        path = self._items[index].path
+        image = _open_reduced(path) or open_picture(path).image
         image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2.0)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
         return buffer.getvalue()
+
+
+def _open_reduced(path: Path) -> Image.Image | None:
+    """A JPEG upright, decoded at an eighth to all of its size: many times as fast. None for other photos.
+
+    Raises:
+        DataError: it is no photo, or too large.
+    """
+    open_frame(path)
+    try:
+        with Image.open(path, formats=("JPEG",)) as image:
+            if image.mode not in ("L", "RGB"):
+                return None
+            image.draft(image.mode, (2 * THUMBNAIL, 2 * THUMBNAIL))
+            upright = turn(np.asarray(image.convert("RGB")), exif_orientation(image))
+    except Exception:  # another format, or damaged: whoever opens it whole says so
+        return None
+    return Image.fromarray(np.ascontiguousarray(upright))

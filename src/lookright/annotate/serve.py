@@ -9,15 +9,18 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import uvicorn
 
 from lookright.annotate.app import create_app
-from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
 from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
 from lookright.errors import ConfigError
+
+if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
+    from lookright.annotate.look import Looking
 
 PORT = 8017
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.segmentation import slic
 
 from lookright.data.images import load_image
 
@@ -38,7 +37,7 @@ def count(level: int) -> int:
     return round(_FEWEST * more)
 
 
-def segments(photo: Image.Image, level: int) -> NDArray[np.int64]:
+def segments(photo: Image.Image, level: int) -> NDArray[np.uint16]:
     """Part a photo by SLIC (Achanta et al., TPAMI 2012): alike in colour, near in place.
 
     Args:
@@ -55,6 +54,8 @@ def segments(photo: Image.Image, level: int) -> NDArray[np.int64]:
         >>> bool(set(found[:, :20].flat) & set(found[:, 20:].flat))
         False
     """
+    from skimage.segmentation import slic  # which takes a while to load
+
     small = photo.copy()
     small.thumbnail((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     pixels = np.asarray(small)
@@ -69,7 +70,7 @@ def segments(photo: Image.Image, level: int) -> NDArray[np.int64]:
         np.arange(large) * small_side // large
         for large, small_side in zip((photo.height, photo.width), found.shape, strict=True)
     )
-    enlarged: NDArray[np.int64] = found[np.ix_(rows, columns)].astype(np.int64)
+    enlarged: NDArray[np.uint16] = found.astype(np.uint16)[np.ix_(rows, columns)]
     return enlarged
 
 
@@ -84,7 +85,8 @@ def draw(path: Path, level: int) -> bytes:
         DataError: it cannot be read.
     """
     number = segments(load_image(path), level)
-    colours = np.stack([number & 255, number >> 8 & 255, number >> 16], axis=-1).astype(np.uint8)
+    colours = np.zeros((*number.shape, 3), dtype=np.uint8)  # blue stays 0: there are never 65536
+    colours[..., 0], colours[..., 1] = number & 255, number >> 8
     buffer = io.BytesIO()
     Image.fromarray(colours).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
