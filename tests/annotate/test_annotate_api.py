@@ -101,6 +101,24 @@ def test_a_thumbnail_of_a_large_jpeg_stands_upright(folder: Path, orientation: i
     project.close()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (3000, 1), (1, 700), (513, 2)])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".webp", ".tif"])
+def test_photos_of_odd_shapes_and_formats(folder: Path, size: tuple[int, int], suffix: str) -> None:
+    Image.new("RGB", size, (9, 90, 200)).save(folder / f"images/cat/0{suffix}")
+    project = open_project(folder, annotator="anna")
+    page = Page(project)
+    shown = Image.open(io.BytesIO(page.content("images/0/photo")))
+    assert (shown.size, shown.format) == (size, "JPEG" if suffix == ".jpg" else "PNG")
+    assert page.content("images/0/thumbnail")
+    for level in (1, 5):
+        assert pixels(page.content("images/0/superpixels", level=level)).shape == (*size[::-1], 3)
+    marks = random_marks(size)
+    marks[0, 0] = 255
+    assert page.put_marks(0, marks).status_code == 200
+    assert np.array_equal(page.marks(0)[0], marks)
+    project.close()
+
+
 def test_marks_come_back_as_they_were_put(page: Page) -> None:
     marks = random_marks(SIZES[IDS[2]])
     answer = page.put_marks(2, marks)

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -151,7 +152,8 @@ def ask_raw(page: Page, path: str) -> tuple[int, bytes]:
         }
         await create_app(page.project, page.access)(scope, receive, send)
 
-    asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # a browser's tests leave a loop running in this one
+        thread.submit(asyncio.run, ask()).result()
     body = b"".join(bytes(message.get("body", b"")) for message in sent[1:])
     return int(str(sent[0]["status"])), body
 
