@@ -26,7 +26,7 @@ class Kept(Generic[K]):
         b'again'
     """
 
-    def __init__(self, most: int, most_bytes: int = 256 << 20) -> None:
+    def __init__(self, most: int, most_bytes: int = 64 << 20) -> None:
         self._most = most
         self._most_bytes = most_bytes
         self._bytes = 0

@@ -41,8 +41,8 @@ class PhotoStore:
 
     def __init__(self, items: tuple[Item, ...]) -> None:
         self._items = items
-        self._photos = Kept[int](_PHOTOS)
-        self._thumbnails = Kept[int](_THUMBNAILS, 64 << 20)
+        self._photos = Kept[int](_PHOTOS, 128 << 20)
+        self._thumbnails = Kept[int](_THUMBNAILS)
         self._types: dict[int, str] = {}
 
     def photo(self, index: int) -> Encoded:

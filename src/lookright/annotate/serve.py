@@ -10,6 +10,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -100,6 +101,8 @@ def serve(
         )
         if looking is not None:
             looking.start()
+        # What superpixels need is loaded before somebody clicks.
+        threading.Thread(target=import_module, args=("skimage.segmentation",), daemon=True).start()
         if open_browser:
             threading.Thread(target=_show, args=(server, url), daemon=True).start()
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the layer is let go then too
