@@ -33,7 +33,6 @@ export class Controls {
       "redo": () => editor.redo(),
       "clear": () => editor.clear(),
       "shape-finish": () => editor.finish(),
-      "shape-back": () => editor.stepBack(),
       "shape-cancel": () => editor.cancel(),
     };
     for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
@@ -47,7 +46,6 @@ export class Controls {
     byId("brush-options").hidden = name !== "brush" && name !== "eraser";
     byId("superpixel-options").hidden = name !== "superpixel";
     byId("hint").textContent = HINTS[name] ?? "";
-    byId("hint").hidden = !HINTS[name];
     this.#onTool();
     this.update();
   }
@@ -86,7 +84,8 @@ export class Controls {
     byId("redo").setAttribute("aria-disabled", String(!history?.canRedo));
     byId("clear").setAttribute("aria-disabled", String(!marks));
     byId("shape").hidden = !tool.begun;
-    byId("shape-finish").hidden = byId("shape-back").hidden = toolName !== "polygon";
+    byId("shape-finish").hidden = toolName !== "polygon";
+    byId("hint").hidden = !HINTS[toolName] || tool.begun > 0;
     byId("shape-finish").setAttribute("aria-disabled", String(tool.begun < 3));
   }
 }

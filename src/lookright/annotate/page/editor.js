@@ -136,7 +136,7 @@ export class Editor {
   }
 
   redo() {
-    this.#step("redo", "Done again", "Nothing to redo");
+    this.#step("redo", "Redone", "Nothing to redo");
   }
 
   /** Change marks in one step: `change(marks)` writes into them. */

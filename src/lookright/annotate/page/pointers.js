@@ -39,7 +39,7 @@ export class Pointers {
   #press(event) {
     const { canvas } = this.#stage;
     if (event.button > 1 && event.pointerType === "mouse") return;
-    canvas.focus({ preventScroll: true });
+    canvas.focus({ preventScroll: true, focusVisible: false });
     try {
       canvas.setPointerCapture(event.pointerId);
     } catch {

@@ -1,6 +1,7 @@
 // The canvas: photo, map, marks, and what the tool in hand shows, in this order.
 
 import { Inks } from "./inks.js";
+import { blank } from "./png.js";
 import { View } from "./view.js";
 
 export class Stage {
@@ -17,6 +18,8 @@ export class Stage {
   #photo = null;
   #marks = null;
   #inks = new Inks();
+  #backdrop = blank(1, 1);
+  #drawn = []; // what is on the backdrop
   #context;
   #due = false;
   #onView;
@@ -76,19 +79,11 @@ export class Stage {
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.#photo) return;
 
-    const place = [view.left, view.top, this.#marks.width * view.scale, this.#marks.height * view.scale];
-    const layer = (picture, opacity, smooth) => {
-      context.globalAlpha = opacity;
-      context.imageSmoothingEnabled = smooth;
-      context.imageSmoothingQuality = "high";
-      context.drawImage(picture, ...place);
-      context.globalAlpha = 1;
-    };
-    layer(this.#photo, 1, view.scale * dense < 2);
-    if (this.map) layer(this.map.picture, this.map.opacity, true);
-    if (this.regions) layer(this.regions, 0.75, true);
-    this.#inks.draw(context, view, dense);
-    if (this.preview) layer(this.preview, 0.6, view.scale * dense < 1);
+    this.#drawBackdrop(dense);
+    const whole = [0, 0, canvas.width / dense, canvas.height / dense];
+    context.drawImage(this.#backdrop.canvas, ...whole);
+    context.drawImage(this.#inks.picture(view, dense, canvas.width, canvas.height), ...whole);
+    if (this.preview) this.#layer(context, this.preview, 0.6, view.scale * dense < 1);
 
     this.tool?.draw(pen(context, view), this.crossHair ?? this.hover);
     if (this.crossHair) drawCrossHair(context, view.toScreen(this.crossHair));
@@ -96,6 +91,31 @@ export class Stage {
     // For scripts that drive the page: where photo pixels are on the canvas.
     canvas.dataset.view = [view.scale, view.left, view.top].join(" ");
     this.#onView();
+  }
+
+  /** Photo, map and regions, anew only if they or the view have changed: scaling a large photo takes long. */
+  #drawBackdrop(dense) {
+    const { view, canvas, map, regions } = this;
+    const wanted = [this.#photo, map?.picture, map?.opacity, regions, dense, canvas.width, canvas.height,
+      view.scale, view.left, view.top];
+    if (wanted.every((part, i) => part === this.#drawn[i])) return;
+    this.#drawn = wanted;
+    const { context } = this.#backdrop;
+    Object.assign(this.#backdrop.canvas, { width: canvas.width, height: canvas.height });
+    context.setTransform(dense, 0, 0, dense, 0, 0);
+    this.#layer(context, this.#photo, 1, view.scale * dense < 2);
+    if (map) this.#layer(context, map.picture, map.opacity, true);
+    if (regions) this.#layer(context, regions, 0.75, true);
+  }
+
+  /** Draw a picture where the photo is. */
+  #layer(context, picture, opacity, smooth) {
+    const { left, top, scale } = this.view;
+    context.globalAlpha = opacity;
+    context.imageSmoothingEnabled = smooth;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture, left, top, this.#marks.width * scale, this.#marks.height * scale);
+    context.globalAlpha = 1;
   }
 }
 

@@ -56,7 +56,8 @@ export class Work {
         onWritten: (...written) => this.#written(...written),
       });
       this.#stage.show(photo, marks);
-      if (remember && addressed() !== index) history.pushState(null, "", address(index));
+      if (remember && addressed() === null) history.replaceState(null, "", address(index));
+      else if (remember && addressed() !== index) history.pushState(null, "", address(index));
       this.#show();
       return true;
     } catch (error) {
@@ -170,7 +171,7 @@ export class Work {
         if (saver.state === "conflict") return false;
         continue;
       }
-      byId("unsaved-why").textContent = saver.reason;
+      byId("unsaved-why").textContent = `Reason: ${saver.reason}`;
       const answer = await choose(byId("unsaved"));
       if (answer === "leave") break;
       if (answer !== "again") return false;
