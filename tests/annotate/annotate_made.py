@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,17 @@ def png(pixels: NDArray[np.generic], mode: str | None = None) -> bytes:
 def pixels(content: bytes) -> NDArray[np.uint8]:
     """The pixels of a PNG or JPEG."""
     return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG whose header promises many pixels, and whose body gives zeros."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes(1_000_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 class Page:

@@ -1,11 +1,9 @@
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from annotate_made import png, random_marks
+from annotate_made import bomb, png, random_marks
 from PIL import Image
 
 from lookright.annotate.pixels import agreement, decode_marks, encode_marks, has_marks, of_photo, unmarked
@@ -15,17 +13,6 @@ from lookright.data.annotations import Matrix
 from lookright.data.images import Frame
 
 SIZE = (7, 5)
-
-
-def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header promises many pixels, and whose body gives zeros."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    body = zlib.compress(bytes(1_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def refusal(body: bytes, size: tuple[int, int] = SIZE) -> RefusedError:
