@@ -227,6 +227,20 @@ def test_a_conflict_can_be_decided_later(two_tabs: tuple[Tab, Tab]) -> None:
     np.testing.assert_array_equal(on_disk(second), boxed(OTHER_BOX, ((5.5, 5.5), (8.5, 8.5))))
 
 
+def test_skipping_what_another_tab_has_marked_asks_too(tab: Tab) -> None:
+    second = tab.another().open(0)
+    tab.drag(*BOX)
+    tab.wait_saved()
+    second.page.locator("#nothing").click()
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Load theirs").click()
+    second.wait_saved()
+    assert second.page.evaluate("location.hash") == "#image-0"
+    assert shown(second, 30.5, 25.5) == "look here"
+    assert tab.served.status(0) == "marked"
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+
+
 def test_nothing_to_mark_and_skip_go_on(tab: Tab) -> None:
     tab.page.locator("#nothing").click()
     tab.wait("location.hash !== '#image-0'")
@@ -285,7 +299,16 @@ def test_it_starts_with_an_open_image(tab: Tab) -> None:
     tab.wait_open(None)
     tab.page.goto("about:blank")
     tab.open(None)
-    assert tab.page.evaluate("location.hash") not in ("", "#image-0")
+    first = tab.page.evaluate("location.hash")
+    assert first not in ("", "#image-0")
+    tab.page.keyboard.press("Shift+N")
+    tab.wait_message("no image before")
+    tab.page.keyboard.press("n")
+    tab.wait(f"location.hash !== '{first}'")
+    tab.wait_open(None)
+    tab.page.keyboard.press("Shift+N")
+    tab.wait(f"location.hash === '{first}'")
+    tab.wait_open(None)
 
 
 def test_the_list_is_filtered(tab: Tab) -> None:

@@ -120,7 +120,7 @@ export class Polygon extends Tool {
     }
     fillPolygon(this.desk.marks, this.#corners, erase ? UNMARKED : this.desk.ink);
     this.#corners = [];
-    this.desk.commit();
+    if (this.desk.commit()) this.desk.say("Polygon filled");
   }
 
   stepBack() {
@@ -159,7 +159,7 @@ export class Box extends Tool {
     }
     fillBox(this.desk.marks, this.#start, point, erase ? UNMARKED : this.desk.ink);
     this.#forget();
-    this.desk.commit();
+    if (this.desk.commit()) this.desk.say("Box filled");
   }
 
   abort() {
@@ -218,8 +218,9 @@ export class Superpixel extends Tool {
 
   release() {
     if (!this.#done) return;
+    const count = this.#done.size === 1 ? "1 region" : `${this.#done.size} regions`;
     this.#done = null;
-    this.desk.commit();
+    if (this.desk.commit()) this.desk.say(`${count} ${this.#value === UNMARKED ? "cleared" : "filled"}`);
   }
 
   abort() {
