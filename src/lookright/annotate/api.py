@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from lookright.annotate import superpixels
 from lookright.annotate.coco import coco_parts
+from lookright.annotate.correct import Corrections
 from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
 from lookright.annotate.order import Prediction, teaching_order
@@ -46,17 +47,21 @@ class Api:
     Args:
         project: what is annotated
         looking: a model beside it
+        corrections: whose newest run has maps as well
     """
 
-    def __init__(self, project: Project, looking: Looking | None = None) -> None:
+    def __init__(
+        self, project: Project, looking: Looking | None = None, corrections: Corrections | None = None
+    ) -> None:
         self.project = project
         self.looking = looking
+        self.corrections = corrections
         self._photos = PhotoStore(project.items)
         self._pictures = CapacityLimiter(_AT_ONCE)
         self._marks = CapacityLimiter(_AT_ONCE)
         self._slow = CapacityLimiter(1)
         self._segments = Kept[tuple[int, int]](_SEGMENTS)
-        self._maps = Kept[int](_MAPS)
+        self._maps = Kept[tuple[str, int]](_MAPS)
         self._order: tuple[int, list[int]] = (-1, [])
 
     def session(self, _: Request) -> Response:
@@ -107,8 +112,9 @@ class Api:
 
     async def map(self, request: Request) -> Response:
         """Where the model looks, as a layer to lie over the photo."""
-        index, looking = self._index(request), self._model()
-        make = partial(self._maps.get, index, lambda: looking.map(index, self._size(index)))
+        index = self._index(request)
+        run, find = self._asked(request)
+        make = partial(self._maps.get, (run, index), lambda: find().map(index, self._size(index)))
         return Response(await to_thread.run_sync(make, limiter=self._slow), media_type=_PNG)
 
     async def region(self, request: Request) -> Response:
@@ -177,6 +183,20 @@ class Api:
     @property
     def _predictions(self) -> Mapping[int, Prediction]:
         return self.looking.predictions if self.looking else {}
+
+    def _asked(self, request: Request) -> tuple[str, Callable[[], Looking]]:
+        """The model whose map is asked for: a name, and what finds it, which may take seconds."""
+        which = request.query_params.get("of", "old")
+        if which not in ("old", "new"):
+            raise RefusedError(400, "of: give old or new")
+        if which == "old":
+            looking = self._model()
+            return "", lambda: looking
+        corrections = self.corrections
+        run = corrections.run if corrections else None
+        if corrections is None or run is None:
+            raise RefusedError(404, "there is no corrected model yet")
+        return run, partial(corrections.looking, run)
 
     def _model(self) -> Looking:
         if self.looking is None:

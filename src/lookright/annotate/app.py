@@ -14,6 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from lookright.annotate.api import Api
+from lookright.annotate.correct import Corrections
+from lookright.annotate.correct_routes import correction_routes
 from lookright.annotate.json_response import Json
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
@@ -37,7 +39,12 @@ _NO_PAGE = "lookright annotate is running; its page is not installed."
 
 
 def create_app(
-    project: Project, access: Access, looking: Looking | None = None, *, page: Path = PAGE
+    project: Project,
+    access: Access,
+    looking: Looking | None = None,
+    *,
+    corrections: Corrections | None = None,
+    page: Path = PAGE,
 ) -> Guard:
     """Make the application that serves one project.
 
@@ -45,9 +52,11 @@ def create_app(
         project: what is annotated
         access: who may ask
         looking: a model beside the photos
+        corrections: what the button Correct starts; whoever gives it closes it
         page: folder of the page's files; those that are there now are served, no other
     """
-    api = Api(project, looking)
+    corrections = Corrections(project, looking) if corrections is None else corrections
+    api = Api(project, looking, corrections)
     files = {file.name: file for file in page.glob("*") if file.suffix in _TYPES and file.is_file()}
 
     def index(_: Request) -> Response:
@@ -89,6 +98,7 @@ def create_app(
             Route(f"{image}/status", api.put_status, methods=["PUT"]),
             Route("/api/next", api.next),
             Route("/api/coco", api.coco),
+            *correction_routes(corrections),
         ],
         exception_handlers=handlers,
     )

@@ -9,14 +9,16 @@ import threading
 import time
 import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import uvicorn
 
 from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections
 from lookright.annotate.project import Project
 from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
 from lookright.errors import ConfigError
@@ -58,6 +60,8 @@ def serve(
     port: int = PORT,
     token: str | None = None,
     open_browser: bool = True,
+    runs: Path | None = None,
+    device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve a project until it is interrupted.
@@ -69,6 +73,8 @@ def serve(
         port: 0 for a free one
         token: that every request needs
         open_browser: show the page
+        runs: folder of the runs that the button Correct trains; by default in the annotator's folder
+        device: where these are trained
         say: prints a line
 
     Raises:
@@ -76,11 +82,12 @@ def serve(
     """
     check_address(host, port, token)
     listener = _listen(host, port)
-    with listener:
+    corrections = Corrections(project, looking, runs=runs, device=device)
+    with listener, closing(corrections):
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
-        app = create_app(project, Access(host_headers(host, port), token), looking)
+        app = create_app(project, Access(host_headers(host, port), token), looking, corrections=corrections)
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "

@@ -34,13 +34,19 @@ def annotate_arguments(parser: Parser) -> None:
         help="folder for annotators/NAME/, needed where DATA holds masks (default: DATA)",
     )
     parser.add_argument(
+        "--runs",
+        type=Path | None,
+        default=None,
+        help="folder of the runs that the button Correct trains (default: hidden beside the marks)",
+    )
+    parser.add_argument(
         "--host", type=str, default="127.0.0.1", help="address; others than this need --token"
     )
     parser.add_argument("--port", type=int, default=8017, help="0 takes a free one")
     parser.add_argument(
         "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
     )
-    parser.add_argument("--device", type=DEVICES, default="auto", help="where the model computes")
+    parser.add_argument("--device", type=DEVICES, default="auto", help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 
@@ -66,6 +72,8 @@ def annotate(options: Namespace) -> None:
             port=options.port,
             token=options.token,
             open_browser=not options.no_browser,
+            runs=options.runs,
+            device=options.device,
             say=say,
         )
     finally:
