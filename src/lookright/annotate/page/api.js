@@ -32,11 +32,11 @@ async function ask(path, options = {}) {
 const json = async (path) => (await ask(path)).json();
 const blob = async (path) => (await ask(path)).blob();
 
-async function write(path, version, type, body) {
-  const send = () => {
-    const headers = { "If-Match": `"${version}"`, "X-Token": token, "Content-Type": type };
-    return ask(path, { method: "PUT", headers, body });
-  };
+const write = (path, version, type, body) =>
+  change(path, "PUT", { "If-Match": `"${version}"`, "Content-Type": type }, body);
+
+async function change(path, method, headers = {}, body = undefined) {
+  const send = () => ask(path, { method, headers: { ...headers, "X-Token": token }, body });
   try {
     return await (await send()).json();
   } catch (error) {
@@ -61,7 +61,8 @@ export function images(offset, limit, filters) {
 export const image = (index) => json(`/api/images/${index}`);
 export const photo = (index) => blob(`/api/images/${index}/photo`);
 export const thumbnail = (index) => `/api/images/${index}/thumbnail`;
-export const map = (index) => blob(`/api/images/${index}/map`);
+/** The map of the model that is there from the start, or of the `new` one that a correction has trained. */
+export const map = (index, which = "old") => blob(`/api/images/${index}/map?of=${which}`);
 export const region = (index, share) => blob(`/api/images/${index}/region?share=${share}`);
 export const superpixels = (index, level) => blob(`/api/images/${index}/superpixels?level=${level}`);
 
@@ -84,3 +85,8 @@ export const putStatus = (index, version, status) =>
 export async function next(after = null) {
   return (await json(after === null ? "/api/next" : `/api/next?after=${after}`)).index;
 }
+
+/** How far the correction is; and what starts and ends one. */
+export const correction = () => json("/api/correct");
+export const startCorrection = () => change("/api/correct", "POST");
+export const cancelCorrection = () => change("/api/correct", "DELETE");

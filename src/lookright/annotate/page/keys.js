@@ -25,6 +25,7 @@ const KEYS = [
   { key: "x", action: "nothing", what: "Nothing to mark, and next" },
   { key: "k", action: "skip", what: "Skip, and next" },
   { key: "m", action: "map", what: "The model's map on or off" },
+  { key: "shift c", shown: "Shift C", action: "correct", what: "Correct: train on what is marked" },
   { group: "View" },
   { key: "+", action: "zoomIn", what: "Zoom in", also: "wheel, or two fingers", again: true },
   { key: "-", action: "zoomOut", what: "Zoom out", again: true },

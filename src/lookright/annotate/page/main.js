@@ -1,7 +1,9 @@
 // Puts the page together.
 
 import * as api from "./api.js";
+import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
+import { Correction } from "./correct.js";
 import { CrossHair } from "./crosshair.js";
 import { byId, icon, percent, say } from "./dom.js";
 import { Editor } from "./editor.js";
@@ -26,13 +28,16 @@ async function start() {
   showProgress(counts, session.images);
 
   let controls = null;
+  let compare = null;
   const stage = new Stage(byId("canvas"), () => {
     byId("zoom").textContent = percent(stage.view.scale);
     controls?.update();
+    compare?.update();
   });
   const editor = new Editor(stage, { onChange: () => work.saver?.touch(), say });
   const regions = new RegionLoader(stage, editor);
   const model = new Model(stage, editor, say);
+  compare = new Compare(stage, say);
   controls = new Controls(editor, () => regions.toolChanged());
 
   const list = new ImageList({
@@ -44,6 +49,7 @@ async function start() {
     onOpen(info) {
       regions.open(info);
       model.open(info);
+      compare.open(info);
       for (const [id, status] of [["nothing", "nothing"], ["skip", "skipped"]]) {
         byId(id).setAttribute("aria-pressed", String(info?.status === status));
       }
@@ -64,6 +70,7 @@ async function start() {
     },
   });
 
+  const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
   const zoom = (factor) => {
@@ -92,6 +99,7 @@ async function start() {
     nothing: () => work.finish("nothing"),
     skip: () => work.finish("skipped"),
     map: () => model.toggleMap(),
+    correct: () => correction.start(),
     zoomIn: () => zoom(ZOOM),
     zoomOut: () => zoom(1 / ZOOM),
     fit,
@@ -107,6 +115,7 @@ async function start() {
     "zoom-out": actions.zoomOut,
     "fit": actions.fit,
     "help": actions.help,
+    "correct": actions.correct,
     "copy": () => work.copyPrevious(),
     "retry": () => (work.saver.state === "conflict" ? work.decide() : work.saver.flush()),
     "show-images": () => showList(byId("show-images").getAttribute("aria-expanded") !== "true"),
@@ -132,6 +141,7 @@ async function start() {
   const first = addressed();
   if (first !== null && first < session.images) await work.open(first);
   else await openFirst(work, session.images);
+  correction.resume().catch(() => null); // Correct says it again
   awaitPredictions(session, list, work);
 }
 
