@@ -22,6 +22,7 @@ RANKS = (
     ("engine",),
     ("report", "bench", "describe"),
     ("evidence", "audit"),
+    ("annotate",),
     ("demo",),
     ("cli",),
 )
@@ -75,6 +76,7 @@ import contextlib, io, sys
 import lookright, lookright.config, lookright.errors, lookright.cli
 assert lookright.__version__
 for arguments in (["--help"], ["--version"], ["train", "--help"], ["evaluate", "--help"],
+                  ["annotate", "--help"],
                   ["train", "DATA", "--print_config"], ["train", "DATA", "--epoks", "3"]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jsonargparse import ActionYesNo, Namespace
 
+from lookright.cli.annotate import annotate, annotate_arguments
 from lookright.cli.audit import audit, audit_arguments
 from lookright.cli.bench import bench, bench_arguments
 from lookright.cli.cache import cache_arguments, show_cache
@@ -256,6 +257,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], N
     "train": ("train a classifier to look at the right place", _train_arguments, _train),
     "evaluate": ("measure performance and reasonability of a run", _evaluate_arguments, _evaluate),
     "audit": ("see where a classifier looks, and what looks like a shortcut", audit_arguments, audit),
+    "annotate": ("mark in a browser where a classifier should look", annotate_arguments, annotate),
     "report": ("compare evaluated runs in one HTML file", _report_arguments, _report),
     "explain": ("show where a run looks in photos", _explain_arguments, _explain),
     "predict": ("write classes and probabilities of photos as csv", _predict_arguments, _predict),

@@ -1,0 +1,223 @@
+"""What a model makes of the photos: predictions of all in the background, maps when they are asked for."""
+
+from __future__ import annotations
+
+import io
+import threading
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from lookright.annotate.order import Prediction
+from lookright.audit.images import of_split
+from lookright.audit.model import open_model
+from lookright.data import AnnotationSet, ExplanationDataset
+from lookright.engine.channels_last import place
+from lookright.engine.evaluate import pick_device
+from lookright.engine.inference import PREDICTED
+from lookright.engine.trained_run import ExplainedClassifier
+from lookright.errors import ConfigError, LookrightError, NonFiniteError
+from lookright.metrics import rescale
+from lookright.models.modes import evaluating
+from lookright.report.overlay import heat
+from lookright.types import Task
+
+Map = NDArray[np.float32]
+
+_TOGETHER = 8
+"""Photos predicted at a time: whoever asks for a map waits for no more than these."""
+
+_LAYER = 1024
+"""Longer side of a map's layer at most: it is smooth, and enlarged as well by whoever shows it."""
+
+_MAPS = 500
+"""Raw maps that are kept."""
+
+
+class Looking:
+    """A model beside the photos of a project. It is asked by one thread at a time.
+
+    Args:
+        model: in place, on its device
+        images: the photos, labels in the order of the model's classes
+    """
+
+    def __init__(self, model: ExplainedClassifier, images: AnnotationSet) -> None:
+        self.model = model
+        self.images = images
+        self.predictions: dict[int, Prediction] = {}
+        """by position, as far as they are known; grows in the background"""
+        self._dataset = ExplanationDataset(
+            images.items,
+            image_size=model.config.image_size,
+            mean=model.classifier.mean,
+            std=model.classifier.std,
+            cache_bytes=0,
+        )
+        self._device = next(model.classifier.network.parameters()).device
+        self._asked = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._kept = lru_cache(maxsize=_MAPS)(self._explain)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model's classes."""
+        return self.model.classes
+
+    def start(self) -> None:
+        """Begin to predict all photos in the background."""
+        self._thread = threading.Thread(target=self.predict_all, name="predictions", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End that, after the photos at hand."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def predict_all(self) -> None:
+        """Predict every photo that is not predicted yet, but those that cannot be read."""
+        for start in range(0, len(self._dataset), _TOGETHER):
+            if self._stop.is_set():
+                return
+            found = {}
+            for index in range(start, min(start + _TOGETHER, len(self._dataset))):
+                if index in self.predictions:
+                    continue
+                try:
+                    found[index] = self._dataset.sample(index, mirrored=False).image
+                except LookrightError:  # the page says so where the photo is opened
+                    continue
+            if found:
+                self._predict(list(found), torch.stack(list(found.values())))
+
+    def is_right(self, index: int) -> bool | None:
+        """Whether a photo is predicted right; None where its label or its prediction is not known.
+
+        Args:
+            index: of the photo
+        """
+        label, prediction = self.images.items[index].label, self.predictions.get(index)
+        return None if label < 0 or prediction is None else prediction.predicted == label
+
+    def explanation(self, index: int) -> Map:
+        """The raw map of the predicted class.
+
+        Args:
+            index: of the photo
+
+        Returns:
+            (h, w)
+
+        Raises:
+            DataError: the photo cannot be read.
+            NonFiniteError: the network's output is not finite.
+        """
+        return self._kept(index)
+
+    def map(self, index: int, size: tuple[int, int]) -> bytes:
+        """The map as a layer to lie over the photo: an RGBA PNG, see `lookright.report.overlay.heat`.
+
+        Args:
+            index: of the photo
+            size: (width, height) of the photo; of a large one the layer is smaller, of the same shape
+
+        Raises:
+            DataError, NonFiniteError: as `explanation`
+        """
+        shrink = min(1.0, _LAYER / max(size))
+        width, height = (max(round(side * shrink), 1) for side in size)
+        return _png(heat(self.explanation(index), (width, height)))
+
+    def region(self, index: int, size: tuple[int, int], share: float) -> bytes:
+        """Where the map is highest: a grey PNG, 255 in the region.
+
+        Args:
+            index: of the photo
+            size: (width, height) of the photo
+            share: of its pixels, in (0, 1]
+
+        Raises:
+            DataError, NonFiniteError: as `explanation`
+        """
+        return _png(Image.fromarray(highest(self.explanation(index), size, share)))
+
+    def _predict(self, indices: list[int], image: Tensor) -> None:
+        network = self.model.classifier.network
+        with self._asked, evaluating(network), torch.no_grad():
+            probabilities = self.model.output.predict(network(image.to(self._device))).cpu()
+        self._tell(indices, probabilities)
+
+    def _explain(self, index: int) -> Map:
+        image = self._dataset.sample(index, mirrored=False).image[None]
+        with self._asked, evaluating(self.model.classifier.network), torch.no_grad():
+            logits, maps = self.model.explainer(image.to(self._device), None, PREDICTED)
+            probabilities = self.model.output.predict(logits).cpu()
+        explanation = maps[PREDICTED][0, 0].cpu().float()
+        if not bool(torch.isfinite(explanation).all()):
+            raise NonFiniteError(
+                f"the map of {self.images.items[index].id} is not finite: train the model again"
+            )
+        self._tell([index], probabilities)
+        return explanation.numpy()
+
+    def _tell(self, indices: list[int], probabilities: Tensor) -> None:
+        for index, of_classes in zip(indices, probabilities, strict=True):
+            probability, predicted = of_classes.max(dim=0)
+            if bool(torch.isfinite(probability)):
+                self.predictions[index] = Prediction(int(predicted), float(probability))
+
+
+def open_looking(model: str, images: AnnotationSet, *, device: str = "auto") -> Looking:
+    """Open a model and bring the photos' labels to its order. Nothing is predicted yet.
+
+    Args:
+        model: a run folder, or as `lookright.audit.open_model` takes it
+        images: the photos, without marks
+        device: auto, cpu, cuda or mps
+
+    Raises:
+        ConfigError: an unknown model, or one that does not choose one class.
+        DataError: the run does not know a class of the photos.
+        CheckpointError: no such run or weights.
+    """
+    opened = open_model(model, folders=images.classes)
+    if opened.output.task is not Task.SINGLE_LABEL or images.task is not Task.SINGLE_LABEL:
+        raise ConfigError(
+            "run: a model helps where it and the labels choose one class per image; leave --run out"
+        )
+    place(opened.classifier.network, pick_device(device))
+    return Looking(opened, of_split(images, "all", opened))
+
+
+def highest(explanation: Map, size: tuple[int, int], share: float) -> NDArray[np.uint8]:
+    """Where an enlarged map is among its highest pixels, and above its lowest.
+
+    Args:
+        explanation: (h, w), any range
+        size: (width, height)
+        share: of the pixels, in (0, 1]
+
+    Returns:
+        (height, width) 255 there, else 0
+
+    Example:
+        >>> highest(np.array([[0, 1, 2, 3]], dtype=np.float32), (4, 1), share=0.5).tolist()
+        [[0, 0, 255, 255]]
+    """
+    width, height = size
+    value = rescale(torch.from_numpy(explanation)[None, None], (height, width))[0, 0].numpy()
+    rank = max(round(share * value.size), 1)
+    threshold = np.partition(value, -rank, axis=None)[-rank]
+    return np.where((value >= threshold) & (value > 0), np.uint8(255), np.uint8(0))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

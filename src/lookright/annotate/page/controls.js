@@ -1,0 +1,91 @@
+// The panel of tools: what it shows follows the editor, and the editor follows it.
+
+import { byId, say } from "./dom.js";
+import { INKS, SIZES } from "./editor.js";
+
+const HINTS = {
+  polygon: "Press for each corner; press the first or the last one again to close it.",
+  box: "Drag from corner to corner, or press two corners.",
+  superpixel: "Press a region to fill it, again to clear it; drag to fill several.",
+};
+
+const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)];
+
+export class Controls {
+  #editor;
+  #onTool;
+
+  /** `onTool()` is called when another tool was taken in hand. */
+  constructor(editor, onTool) {
+    this.#editor = editor;
+    this.#onTool = onTool;
+    for (const radio of radios("tool")) radio.addEventListener("change", () => this.chooseTool(radio.value));
+    for (const radio of radios("ink")) radio.addEventListener("change", () => this.chooseInk(radio.value));
+    const size = byId("size");
+    size.max = SIZES.length - 1;
+    byId("level").addEventListener("input", () => this.update());
+    size.addEventListener("input", () => {
+      editor.size = SIZES[size.value];
+      editor.refresh();
+    });
+    const presses = {
+      "undo": () => editor.undo(),
+      "redo": () => editor.redo(),
+      "clear": () => editor.clear(),
+      "shape-finish": () => editor.finish(),
+      "shape-cancel": () => editor.cancel(),
+    };
+    for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
+    this.chooseTool(radios("tool").find((radio) => radio.checked)?.value ?? "brush");
+    this.chooseInk(radios("ink").find((radio) => radio.checked)?.value ?? "positive");
+  }
+
+  chooseTool(name) {
+    this.#editor.choose(name);
+    for (const radio of radios("tool")) radio.checked = radio.value === name;
+    byId("brush-options").hidden = name !== "brush" && name !== "eraser";
+    byId("superpixel-options").hidden = name !== "superpixel";
+    byId("hint").textContent = HINTS[name] ?? "";
+    this.#onTool();
+    this.update();
+  }
+
+  chooseInk(name) {
+    this.#editor.ink = INKS[name];
+    for (const radio of radios("ink")) radio.checked = radio.value === name;
+    if (this.#editor.toolName === "eraser") this.chooseTool("brush"); // an ink was asked for: the eraser has none
+  }
+
+  /** A size up or down: of the brush, or of the regions. */
+  resize(direction) {
+    if (this.#editor.toolName === "superpixel") {
+      const level = byId("level");
+      if (direction > 0) level.stepUp();
+      else level.stepDown();
+      level.dispatchEvent(new Event("change"));
+      say(`Superpixels: detail ${level.value} of ${level.max}`);
+      return;
+    }
+    const at = SIZES.indexOf(this.#editor.size) + direction;
+    this.#editor.size = SIZES[Math.min(Math.max(at, 0), SIZES.length - 1)];
+    this.#editor.refresh();
+    say(`Brush ${this.#editor.size} pixels wide`);
+  }
+
+  /** Show what the editor has now. */
+  update() {
+    const { size, history, tool, toolName, marks } = this.#editor;
+    byId("level-shown").textContent = `${byId("level").value} of ${byId("level").max}`;
+    byId("size").value = SIZES.indexOf(size);
+    byId("size").setAttribute("aria-valuetext", `${size} pixels`);
+    byId("size-shown").textContent = `${size} px`;
+    // Not "disabled": the button that has the focus would lose it with the last step.
+    byId("undo").setAttribute("aria-disabled", String(!history?.canUndo && !tool.begun));
+    byId("redo").setAttribute("aria-disabled", String(!history?.canRedo));
+    byId("clear").setAttribute("aria-disabled", String(!marks));
+    byId("shape").hidden = !tool.begun;
+    byId("shape-finish").hidden = toolName !== "polygon";
+    byId("hint").hidden = !HINTS[toolName] || tool.begun > 0;
+    byId("shape-finish").setAttribute("aria-disabled", String(tool.begun < 3));
+  }
+}

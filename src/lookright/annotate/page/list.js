@@ -1,0 +1,132 @@
+// The list of images: a page of it at a time, filtered by status and class.
+
+import * as api from "./api.js";
+import { byId, element, icon, percent } from "./dom.js";
+
+const PAGE = 50;
+
+export const STATUS_WORDS = { open: "Open", marked: "Marked", nothing: "Nothing to mark", skipped: "Skipped" };
+
+/** The symbol and the word of a status. */
+export function statusLabel(status) {
+  return element("span", { class: `status ${status}` }, icon(`status-${status}`), STATUS_WORDS[status]);
+}
+
+export class ImageList {
+  #onOpen;
+  #say;
+  #offset = 0;
+  #total = 0;
+  #current = null;
+  #items = new Map(); // index -> {button, place of the status}
+  #ticket = 0; // of the newest request: an older answer that comes late is not shown
+
+  /** `onOpen(index)` is called when an image is chosen. */
+  constructor({ classes, onOpen, say }) {
+    this.#onOpen = onOpen;
+    this.#say = say;
+    const options = (words) => Object.entries(words).map(([value, word]) => element("option", { value }, word));
+    byId("filter-status").append(...options(STATUS_WORDS));
+    byId("filter-label").append(...classes.map((name) => element("option", { value: name }, name)));
+    byId("filter-label").closest("label").hidden = classes.length < 2;
+    byId("filters").addEventListener("change", () => this.load(0));
+    byId("filters").addEventListener("submit", (event) => event.preventDefault());
+    byId("page-before").addEventListener("click", () => this.load(this.#offset - PAGE));
+    byId("page-after").addEventListener("click", () => this.load(this.#offset + PAGE));
+    byId("list").addEventListener("keydown", (event) => this.#walk(event));
+  }
+
+  /** Show the images from this place of the filtered list on. */
+  async load(offset) {
+    const ticket = ++this.#ticket;
+    let answer;
+    try {
+      answer = await api.images(Math.max(offset, 0), PAGE, this.#filters);
+    } catch (error) {
+      if (ticket === this.#ticket) this.#say(`The list could not be loaded: ${error.message}`);
+      return;
+    }
+    if (ticket !== this.#ticket) return;
+    this.#offset = Math.max(offset, 0);
+    this.#total = answer.total;
+    this.#items.clear();
+    byId("list").replaceChildren(...answer.images.map((image) => this.#item(image)));
+    byId("list").scrollTop = 0;
+    const last = this.#offset + answer.images.length;
+    const numbers = `${(this.#offset + 1).toLocaleString("en")}–${last.toLocaleString("en")}`;
+    byId("listed").textContent = this.#total ? `${numbers} of ${this.#total.toLocaleString("en")}` : "No image is like this";
+    byId("page-before").disabled = this.#offset === 0;
+    byId("page-after").disabled = last >= this.#total;
+    this.#highlight();
+  }
+
+  /** Show the same images anew, for what is known of them by now. */
+  async refresh() {
+    const { scrollTop } = byId("list");
+    const focused = document.activeElement?.dataset?.index;
+    await this.load(this.#offset);
+    byId("list").scrollTop = scrollTop;
+    if (focused) this.#items.get(Number(focused))?.button.focus();
+  }
+
+  /** This image is open now: show where it is, if the filters allow to say so. */
+  async show(index) {
+    this.#current = index;
+    const filtered = Object.values(this.#filters).some(Boolean);
+    if (!this.#items.has(index) && !filtered) await this.load(Math.floor(index / PAGE) * PAGE);
+    this.#highlight();
+    this.#items.get(index)?.button.scrollIntoView({ block: "nearest" });
+  }
+
+  /** An image has another status. */
+  update(index, status) {
+    const item = this.#items.get(index);
+    if (!item) return;
+    const fresh = statusLabel(status);
+    item.status.replaceWith(fresh);
+    item.status = fresh;
+  }
+
+  get #filters() {
+    return { status: byId("filter-status").value, label: byId("filter-label").value };
+  }
+
+  #item({ index, id, name, label, status, predicted, probability, right }) {
+    const thumbnail = element("img", {
+      src: api.thumbnail(index), alt: "", loading: "lazy", decoding: "async", width: 56, height: 56,
+    });
+    const state = statusLabel(status);
+    const said = probability === null ? predicted : `${predicted} ${percent(probability)}`;
+    const guess = predicted === null ? null : element("span", { class: right === false ? "wrong" : "guess" },
+      right === false ? `says ${said}` : said);
+    const facts = element("span", { class: "facts" }, label ?? "", guess);
+    const words = element("span", { class: "words" }, element("span", { class: "name", title: id }, name), facts, state);
+    const button = element("button", { type: "button", tabindex: -1, "data-index": index }, thumbnail, words);
+    button.addEventListener("click", () => this.#onOpen(index));
+    this.#items.set(index, { button, status: state });
+    return element("li", {}, button);
+  }
+
+  /** One image of the list can be reached with tab, the others from there with the arrow keys. */
+  #highlight() {
+    for (const [index, { button }] of this.#items) {
+      button.toggleAttribute("aria-current", false);
+      if (index === this.#current) button.setAttribute("aria-current", "true");
+      button.tabIndex = index === this.#current ? 0 : -1;
+    }
+    const first = this.#items.values().next().value;
+    if (first && !this.#items.has(this.#current)) first.button.tabIndex = 0;
+  }
+
+  #walk(event) {
+    const buttons = [...this.#items.values()].map((item) => item.button);
+    const at = buttons.indexOf(document.activeElement);
+    const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 };
+    const target = buttons[places[event.key]];
+    if (at < 0 || !target) return;
+    event.preventDefault();
+    buttons[at].tabIndex = -1;
+    target.tabIndex = 0;
+    target.focus();
+  }
+}

@@ -1,0 +1,191 @@
+// Puts the page together.
+
+import * as api from "./api.js";
+import { Compare } from "./compare.js";
+import { Controls } from "./controls.js";
+import { Correction } from "./correct.js";
+import { CrossHair } from "./crosshair.js";
+import { byId, icon, percent, say } from "./dom.js";
+import { Editor } from "./editor.js";
+import { Keys } from "./keys.js";
+import { ImageList } from "./list.js";
+import { Model } from "./model.js";
+import { Pointers } from "./pointers.js";
+import { RegionLoader } from "./regions.js";
+import { Stage } from "./stage.js";
+import { addressed, Work } from "./work.js";
+
+const ZOOM = 1.25; // a press of + or -
+const PAUSE = 3000; // ms between questions whether there are more predictions
+const PATIENCE = 20; // such questions without an answer: what is missing then cannot be predicted
+const STATES = { saved: "Saved", saving: "Saving", failed: "Not saved", conflict: "Not saved" };
+
+async function start() {
+  const session = await api.session();
+  const { counts } = session;
+  byId("data").textContent = session.data;
+  byId("annotator").textContent = session.annotator;
+  showProgress(counts, session.images);
+
+  let controls = null;
+  let compare = null;
+  const stage = new Stage(byId("canvas"), () => {
+    byId("zoom").textContent = percent(stage.view.scale);
+    controls?.update();
+    compare?.update();
+  });
+  const editor = new Editor(stage, { onChange: () => work.saver?.touch(), say });
+  const regions = new RegionLoader(stage, editor);
+  const model = new Model(stage, editor, say);
+  compare = new Compare(stage, say);
+  controls = new Controls(editor, () => regions.toolChanged());
+
+  const list = new ImageList({
+    classes: session.classes,
+    onOpen: async (index) => (await work.open(index)) && showList(false),
+    say,
+  });
+  const work = new Work(stage, editor, {
+    onOpen(info) {
+      regions.open(info);
+      model.open(info);
+      compare.open(info);
+      for (const [id, status] of [["nothing", "nothing"], ["skip", "skipped"]]) {
+        byId(id).setAttribute("aria-pressed", String(info?.status === status));
+      }
+      if (info) list.show(info.index);
+    },
+    onState(saver) {
+      showState(saver);
+      if (saver.state === "conflict") work.decide();
+    },
+    onWritten(index, before, status) {
+      list.update(index, status);
+      byId("nothing").setAttribute("aria-pressed", String(status === "nothing"));
+      byId("skip").setAttribute("aria-pressed", String(status === "skipped"));
+      if (before === null || before === status) return;
+      counts[before]--;
+      counts[status]++;
+      showProgress(counts, session.images);
+    },
+  });
+
+  const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
+  const pointers = new Pointers(stage, editor);
+  const crossHair = new CrossHair(stage, editor, say);
+  const zoom = (factor) => {
+    stage.view.zoom(factor, stage.crossHair ? stage.view.toScreen(stage.crossHair) : undefined);
+    stage.refresh();
+  };
+  const fit = () => {
+    stage.view.fit();
+    stage.refresh();
+  };
+  const back = () => (history.length > 1 && work.previous !== null ? history.back() : say("There is no image before this one"));
+  const tools = ["brush", "eraser", "polygon", "box", "superpixel"];
+  const actions = {
+    ...Object.fromEntries(tools.map((name) => [name, () => (controls.chooseTool(name), say(`Tool: ${name}`))])),
+    positive: () => (controls.chooseInk("positive"), say("Ink: look here")),
+    negative: () => (controls.chooseInk("negative"), say("Ink: not here")),
+    smaller: () => controls.resize(-1),
+    larger: () => controls.resize(1),
+    finish: () => editor.finish(),
+    stepBack: () => editor.stepBack(),
+    cancel: () => editor.cancel(),
+    undo: () => editor.undo(),
+    redo: () => editor.redo(),
+    next: () => work.next(),
+    back,
+    nothing: () => work.finish("nothing"),
+    skip: () => work.finish("skipped"),
+    map: () => model.toggleMap(),
+    correct: () => correction.start(),
+    zoomIn: () => zoom(ZOOM),
+    zoomOut: () => zoom(1 / ZOOM),
+    fit,
+    help: () => keys.help(),
+  };
+  const keys = new Keys(actions, { stage, editor, pointers, crossHair });
+
+  const presses = {
+    "next": actions.next,
+    "nothing": actions.nothing,
+    "skip": actions.skip,
+    "zoom-in": actions.zoomIn,
+    "zoom-out": actions.zoomOut,
+    "fit": actions.fit,
+    "help": actions.help,
+    "correct": actions.correct,
+    "copy": () => work.copyPrevious(),
+    "retry": () => (work.saver.state === "conflict" ? work.decide() : work.saver.flush()),
+    "show-images": () => showList(byId("show-images").getAttribute("aria-expanded") !== "true"),
+  };
+  for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
+  byId("to-photo").addEventListener("click", (event) => {
+    event.preventDefault(); // the address names the image
+    stage.canvas.focus();
+  });
+
+  window.addEventListener("popstate", async () => {
+    const index = addressed();
+    if (index === null || index === work.index) return;
+    // Where the image may not be left, the address says again which one is open.
+    if (!(await work.open(index, { remember: false })) && work.index !== null) {
+      history.pushState(null, "", `#image-${work.index}`);
+    }
+  });
+  window.addEventListener("beforeunload", (event) => {
+    if (work.saver && !work.saver.settled) event.preventDefault();
+  });
+
+  const first = addressed();
+  if (first !== null && first < session.images) await work.open(first);
+  else await openFirst(work, session.images);
+  correction.resume().catch(() => null); // Correct says it again
+  awaitPredictions(session, list, work);
+}
+
+/** Show predictions once the model has made them all, which it does after the start. */
+async function awaitPredictions(session, list, work) {
+  let { predicted } = session;
+  for (let idle = 0; session.has_model && predicted < session.images && idle < PATIENCE; idle++) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    const now = await api.session().catch(() => ({ predicted }));
+    if (now.predicted === predicted) continue;
+    [predicted, idle] = [now.predicted, 0];
+    if (predicted < session.images && work.info?.predicted !== null) continue;
+    await Promise.all([list.refresh(), work.refresh()]).catch(() => null); // the next image tells it anyway
+  }
+}
+
+/** The image that teaches most, or the first one if none is open. */
+async function openFirst(work, images) {
+  const index = await api.next();
+  if (index === null && images === 0) say("There are no photos here");
+  else await work.open(index ?? 0);
+}
+
+function showList(open) {
+  byId("show-images").setAttribute("aria-expanded", String(open));
+  byId("images").classList.toggle("open", open);
+}
+
+function showProgress(counts, images) {
+  const done = images - counts.open;
+  byId("progress").max = Math.max(images, 1);
+  byId("progress").value = done;
+  byId("progress-shown").textContent = `${done.toLocaleString("en")} of ${images.toLocaleString("en")} done`;
+}
+
+function showState({ state, reason }) {
+  byId("saved").className = `saved ${state}`;
+  byId("saved").replaceChildren(icon(`save-${state}`), STATES[state]);
+  byId("retry").hidden = state !== "failed" && state !== "conflict";
+  byId("retry").textContent = state === "conflict" ? "Decide" : "Try again";
+  if (state === "failed" || state === "conflict") say(`Not saved: ${reason}`);
+}
+
+start().catch((error) => {
+  byId("name").textContent = "The page could not start";
+  say(`The page could not start: ${error.message}`);
+});

@@ -1,0 +1,117 @@
+// What the model looks at: its map over the photo, and the highest part of it as a start for marks.
+
+import * as api from "./api.js";
+import { byId, percent } from "./dom.js";
+import { fillWhere } from "./shapes.js";
+import { blank, decodeGrey, decodePhoto } from "./png.js";
+
+const PAUSE = 200; // ms between the last move of the slider and the question to the server
+const WHITE = 0xffffffff;
+
+export class Model {
+  #stage;
+  #editor;
+  #say;
+  #index = null;
+  #picture = null; // the map, once it was asked for
+  #timer = 0;
+
+  constructor(stage, editor, say) {
+    this.#stage = stage;
+    this.#editor = editor;
+    this.#say = say;
+    byId("map-shown").addEventListener("change", () => this.#showMap());
+    byId("map-opacity").addEventListener("input", () => this.#showMap());
+    const share = byId("share");
+    share.addEventListener("input", () => {
+      byId("share-shown").textContent = percent(this.#share);
+      byId("use-region").textContent = `Mark the highest ${percent(this.#share)}`;
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#preview(), PAUSE);
+    });
+    share.addEventListener("blur", () => this.#endPreview());
+    byId("use-region").addEventListener("click", () => this.#use());
+  }
+
+  /** Another image is open: null, or its facts. */
+  open(info) {
+    this.#index = info?.has_map ? info.index : null;
+    this.#picture = null;
+    clearTimeout(this.#timer);
+    byId("model").hidden = this.#index === null;
+    this.#showMap();
+  }
+
+  toggleMap() {
+    if (this.#index === null) {
+      this.#say("There is no map: start with --run to see what a model looks at");
+      return;
+    }
+    byId("map-shown").checked = !byId("map-shown").checked;
+    this.#say(byId("map-shown").checked ? "Map shown" : "Map hidden");
+    this.#showMap();
+  }
+
+  get #share() {
+    return byId("share").value / 100;
+  }
+
+  async #showMap() {
+    const opacity = byId("map-opacity").value / 100;
+    byId("map-opacity-shown").textContent = percent(opacity);
+    const wanted = byId("map-shown").checked && this.#index !== null;
+    this.#stage.map = wanted && this.#picture ? { picture: this.#picture, opacity } : null;
+    this.#stage.refresh();
+    if (!wanted || this.#picture) return;
+    const picture = await this.#ask((index) => api.map(index).then(decodePhoto), "The map");
+    if (!picture) return;
+    this.#picture = picture;
+    this.#showMap();
+  }
+
+  async #preview() {
+    const region = await this.#region();
+    if (!region || document.activeElement !== byId("share")) return;
+    const { canvas, context } = blank(region.width, region.height);
+    const image = new ImageData(region.width, region.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    region.values.forEach((value, i) => value > 127 && (pixels[i] = WHITE));
+    context.putImageData(image, 0, 0);
+    this.#stage.preview = canvas;
+    this.#stage.refresh();
+  }
+
+  #endPreview() {
+    clearTimeout(this.#timer);
+    this.#stage.preview = null;
+    this.#stage.refresh();
+  }
+
+  async #use() {
+    const region = await this.#region();
+    if (!region) return;
+    this.#endPreview();
+    const changed = this.#editor.apply((marks) => {
+      fillWhere(marks, marks.whole, (position) => region.values[position] > 127, this.#editor.ink);
+    });
+    this.#say(changed ? `The highest ${percent(this.#share)} of the map was marked` : "It is marked already");
+  }
+
+  async #region() {
+    const region = await this.#ask((index) => api.region(index, this.#share).then(decodeGrey), "The region");
+    const { marks } = this.#editor;
+    return region && region.values.length === marks?.values.length ? region : null;
+  }
+
+  /** What `question(index)` gives, or null if that fails or another image was opened meanwhile. */
+  async #ask(question, what) {
+    const index = this.#index;
+    try {
+      const answer = await question(index);
+      return index === this.#index ? answer : null;
+    } catch (error) {
+      if (index === this.#index) this.#say(`${what} is not to be had: ${error.message}`);
+      return null;
+    }
+  }
+}

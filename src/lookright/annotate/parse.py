@@ -1,0 +1,146 @@
+"""What requests say: numbers, versions, bodies; anything else is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from starlette.requests import Request
+
+from lookright.annotate.refused import RefusedError
+from lookright.annotate.store import NOTHING, OPEN, SKIPPED
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_VERSION = re.compile(r'"?([0-9]{1,9})"?')
+_SETTABLE = (NOTHING, SKIPPED, OPEN)
+_MAX_JSON = 1000
+
+
+def index_of(request: Request, images: int) -> int:
+    """The image of an address.
+
+    Args:
+        request: /api/images/INDEX...
+        images: how many there are
+
+    Raises:
+        RefusedError: 404, there is none of this index.
+    """
+    text = request.path_params["index"]
+    if not _WHOLE.fullmatch(text) or int(text) >= images:
+        raise RefusedError(404, f"there is no such image; they are numbered from 0 to {images - 1}")
+    return int(text)
+
+
+def whole(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the query.
+
+    Args:
+        request: ?name=...
+        name: of the number
+        default: where it is not given
+        low: least
+        high: largest
+
+    Raises:
+        RefusedError: 400, it is none, or out of the range.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+        raise RefusedError(400, f"{name}: give a whole number from {low} to {high}")
+    return int(text)
+
+
+def share(request: Request, name: str, default: float, low: float, high: float) -> float:
+    """A share of the query.
+
+    Args:
+        request: ?name=...
+        name: of the share
+        default: where it is not given
+        low: least
+        high: largest
+
+    Raises:
+        RefusedError: 400, it is none, or out of the range.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not low <= value <= high:  # also true of NaN
+        raise RefusedError(400, f"{name}: give a share from {low} to {high}")
+    return value
+
+
+def listed(request: Request, name: str) -> set[int]:
+    """Whole numbers of the query with commas between.
+
+    Args:
+        request: ?name=1,2,3
+        name: of the list
+
+    Raises:
+        RefusedError: 400, it holds something else.
+    """
+    text = request.query_params.get(name, "")
+    numbers = [number for number in text.split(",") if number]
+    if not all(_WHOLE.fullmatch(number) for number in numbers):
+        raise RefusedError(400, f"{name}: give whole numbers with commas between")
+    return {int(number) for number in numbers}
+
+
+def version_of(request: Request) -> int:
+    """The version that a write was made from.
+
+    Raises:
+        RefusedError: 400, If-Match does not say it.
+    """
+    found = _VERSION.fullmatch(request.headers.get("if-match", ""))
+    if found is None:
+        raise RefusedError(400, 'If-Match: give the version that this was made from, such as "3"')
+    return int(found[1])
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request, never more than a limit of it in memory.
+
+    Args:
+        request: with a body
+        limit: in bytes
+
+    Raises:
+        RefusedError: 413, it is longer.
+    """
+    too_long = RefusedError(413, f"the body is longer than {limit:,} bytes")
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or len(length) > 15 or int(length) > limit:
+        raise too_long
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise too_long
+    return bytes(body)
+
+
+async def read_status(request: Request) -> str:
+    """The status that a body of JSON asks for.
+
+    Raises:
+        RefusedError: 400 or 413, it asks for none.
+    """
+    body = await read_body(request, _MAX_JSON)
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    status = content.get("status") if isinstance(content, dict) else None
+    if status not in _SETTABLE:
+        raise RefusedError(400, f'status: send {{"status": ...}} with one of {", ".join(_SETTABLE)}')
+    return str(status)

@@ -1,0 +1,228 @@
+"""What is annotated: the photos of a data folder, their labels, and who has marked what."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lookright.annotate.pixels import Grey, agreement, of_photo, unmarked
+from lookright.annotate.store import Layer, mask_names
+from lookright.config import DataConfig
+from lookright.data.annotations import AnnotationSet, Item, Marks, MaskFiles, SignedMask
+from lookright.data.images import open_frame
+from lookright.data.layout import Photos, find_photos
+from lookright.data.readers.annotators import ANNOTATORS, annotator_places, read_annotators
+from lookright.data.readers.folders import KINDS, NEGATIVE, POSITIVE, SIGNED, read_folders
+from lookright.data.splits import label_photos
+from lookright.data.tables import LABELS_CSV, SPLIT_CSV
+from lookright.errors import ConfigError, DataError, LookrightWarning
+from lookright.types import Task
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, eq=False)
+class Project:
+    """A data folder that one person annotates. No photo is opened to make one."""
+
+    images: AnnotationSet
+    """sorted by id, without marks; label -1 where nobody has said one"""
+    layer: Layer
+    before: Mapping[str, Marks]
+    """photo id -> marks of the data folder, where the layer lies elsewhere"""
+    base: Path
+    annotator: str
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The photos; their positions are the indices of the page."""
+        return self.images.items
+
+    def close(self) -> None:
+        """Let another server write the layer."""
+        self.layer.close()
+
+    def label(self, index: int) -> str | None:
+        """Name of a photo's class, or its number as text; None where nobody has said it.
+
+        Args:
+            index: of the photo
+        """
+        item = self.items[index]
+        if item.value is not None:
+            return f"{item.value:g}"
+        return self.images.classes[item.label] if item.label >= 0 else None
+
+    def annotators(self) -> list[str]:
+        """Everybody who has a folder, sorted, and this person."""
+        place = self.base / ANNOTATORS
+        there = [entry.name for entry in place.iterdir() if entry.is_dir()] if place.is_dir() else []
+        return sorted({name for name in there if not name.startswith(".")} | {self.annotator})
+
+    def marks(self, index: int) -> Grey:
+        """The marks to show: this annotator's; where there never were any, those of the data folder.
+
+        Args:
+            index: of the photo
+
+        Returns:
+            (H, W) at the size of the upright photo
+
+        Raises:
+            DataError: the photo or the marks cannot be read.
+        """
+        item = self.items[index]
+        photo = open_frame(item.path)
+        drawn = self.layer.path(item.id)
+        found: Marks | None = SignedMask(drawn) if drawn.is_file() else None
+        if found is None and not self.layer.is_drawn_on(item.id):
+            found = self.before.get(item.id)
+        return unmarked(photo.size) if found is None else of_photo(found, photo, item.id)
+
+    def others(self, index: int) -> list[dict[str, object]]:
+        """Who else has marked a photo, and how well that agrees.
+
+        Args:
+            index: of the photo
+
+        Raises:
+            DataError: the photo or marks of this annotator cannot be read.
+        """
+        item = self.items[index]
+        mask = self.layer.name(item.id)
+        names = [name for name in self.annotators() if name != self.annotator]
+        of_all = {name: _marks_of(self.base / ANNOTATORS / name, mask) for name in names}
+        found = {name: marks for name, marks in of_all.items() if marks is not None}
+        if not found:
+            return []
+        ours, photo = self.marks(index), open_frame(item.path)
+
+        def compare(theirs: Marks) -> float | None:
+            try:
+                return agreement(ours, of_photo(theirs, photo, item.id))
+            except DataError:  # marks of another person are no reason not to show the photo
+                return None
+
+        return [{"annotator": name, "agreement": compare(marks)} for name, marks in found.items()]
+
+
+def open_project(data: Path, *, annotator: str | None = None, out: Path | None = None) -> Project:
+    """Read what a data folder holds, and take the layer of one annotator.
+
+    Args:
+        data: folder of photos, in class folders or not
+        annotator: whose layer; by default the login name
+        out: folder that holds `annotators/`; by default the data folder
+
+    Raises:
+        ConfigError: marks beside `annotators/`, a name that cannot be one, or somebody else writes the layer.
+        DataError: no photos, or nothing can be written.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (3, 2)).save(folder / "a.png")
+        >>> project = open_project(folder, annotator="anna")
+        >>> project.items[0].id, project.marks(0).shape, project.annotators()
+        ('a.png', (2, 3), ['anna'])
+        >>> project.close()
+    """
+    name = login_name() if annotator is None else annotator
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"annotator: got {name!r}; use letters, digits, - and _, at most 64 of them")
+    photos = find_photos(data)
+    base = data if out is None else out
+    _check_base(base, data)
+    images = _label(photos)
+    return Project(
+        images=images,
+        layer=Layer(base, name, photos),
+        before={} if base.resolve() == data.resolve() else _read_marks(photos),
+        base=base,
+        annotator=name,
+    )
+
+
+def _check_base(base: Path, data: Path) -> None:
+    """Refuse folders in which a reader would take marks for something else."""
+    if base.name == ANNOTATORS:
+        raise ConfigError(f"out: {base} would hold {ANNOTATORS}/ once more; give the folder above it")
+    for kind in KINDS:
+        if (base / kind).is_dir():
+            raise ConfigError(
+                f"{base} holds {kind}/, which cannot stand beside {ANNOTATORS}/; give another folder with "
+                "--out: the marks of DATA are shown, and what you change is written there"
+            )
+    photos = data / "images" if (data / "images").is_dir() else data
+    there, place = base.resolve(), photos.resolve()
+    # Of the folder of photos itself, readers pass over annotators/ where it is the data folder too.
+    if there.is_relative_to(place) and not (there == place == data.resolve()):
+        raise ConfigError(
+            f"out: {base} lies among the photos, where masks would be read as photos; give one outside"
+        )
+
+
+def login_name() -> str:
+    """The name that the system knows a person by, made to fit a folder; "me" where it knows none."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "me"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:64] or "me"
+
+
+def _label(photos: Photos) -> AnnotationSet:
+    """All photos that count, with labels where there are any; sorted by id."""
+    tables = any((photos.root / table).is_file() for table in (SPLIT_CSV, LABELS_CSV))
+    if tables or any(photo.class_name is not None for photo in photos.all):
+        found = label_photos(photos)
+        if found.task is Task.MULTI_LABEL:
+            raise ConfigError(
+                f"data: the images of {photos.root} have several labels each, and marks drawn here are of "
+                "one; draw those of each class with a tool that writes masks/<class>/"
+            )
+    else:
+        items = tuple(Item(photo.id, photo.path, -1, photo.split or "") for photo in photos.all)
+        found = AnnotationSet(photos.root, (), items)
+    names, unnamed = mask_names(photos)
+    left_out = len(photos.all) - len([item for item in found.items if item.id in names])
+    kept = tuple(sorted((item for item in found.items if item.id in names), key=lambda item: item.id))
+    if not kept:
+        wrong = [str(problem) for problem in found.problems] or [f"{photos.root}: no image can be annotated"]
+        raise DataError(wrong[0])
+    if left_out:
+        why = (
+            f"several are called like {unnamed[0].id}"
+            if unnamed
+            else "they have no class, or are not listed in the table"
+        )
+        warnings.warn(
+            f"{left_out} image(s) of {photos.root} are left out ({why}); lookright check tells more",
+            LookrightWarning,
+            stacklevel=3,
+        )
+    return AnnotationSet(found.root, found.classes, kept, found.problems, found.task)
+
+
+def _read_marks(photos: Photos) -> dict[str, Marks]:
+    """Marks that the data folder holds, of one person or combined of several."""
+    config = DataConfig(data=photos.root)
+    read = partial(read_folders, photos)
+    places = annotator_places(config, photos.root)
+    marks, _ = read_annotators(read, places, config) if places else read(config)
+    return marks
+
+
+def _marks_of(folder: Path, name: str) -> Marks | None:
+    """Marks of one photo in an annotator's folder, as far as they are PNG files of the usual names."""
+    files = {kind: folder / kind / f"{name}.png" for kind in KINDS}
+    there = {kind: file for kind, file in files.items() if file.is_file()}
+    if SIGNED in there:
+        return SignedMask(there[SIGNED])
+    return MaskFiles(there.get(POSITIVE), there.get(NEGATIVE)) if there else None

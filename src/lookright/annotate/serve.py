@@ -1,0 +1,140 @@
+"""Starting the server: on this machine alone unless a token is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+import webbrowser
+from collections.abc import Callable
+from contextlib import closing, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import uvicorn
+
+from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections
+from lookright.annotate.project import Project
+from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
+from lookright.errors import ConfigError
+
+if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
+    from lookright.annotate.look import Looking
+
+PORT = 8017
+
+
+def check_address(host: str, port: int, token: str | None) -> None:
+    """Refuse an address that would let anybody in.
+
+    Raises:
+        ConfigError: no port, another machine's way in without a token, or a token that is too short.
+
+    Example:
+        >>> check_address("127.0.0.1", 0, None)
+        >>> check_address("0.0.0.0", 0, None)
+        Traceback (most recent call last):
+        lookright.errors.ConfigError: host: 0.0.0.0 lets other machines in; give a --token of 12 ...
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigError(f"port: got {port}; give one from 1 to 65535, or 0 for a free one")
+    if token is None and not is_loopback(host):
+        raise ConfigError(
+            f"host: {host} lets other machines in; give a --token of {MIN_TOKEN} characters or more, or "
+            "leave --host out"
+        )
+    if token is not None and len(token) < MIN_TOKEN:
+        raise ConfigError(f"token: {len(token)} characters; give {MIN_TOKEN} or more")
+
+
+def serve(
+    project: Project,
+    looking: Looking | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = PORT,
+    token: str | None = None,
+    open_browser: bool = True,
+    runs: Path | None = None,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve a project until it is interrupted.
+
+    Args:
+        project: what is annotated
+        looking: a model beside it, which predicts all photos meanwhile
+        host: address to listen at
+        port: 0 for a free one
+        token: that every request needs
+        open_browser: show the page
+        runs: folder of the runs that the button Correct trains; by default in the annotator's folder
+        device: where these are trained
+        say: prints a line
+
+    Raises:
+        ConfigError: as `check_address`, or the port is taken.
+    """
+    check_address(host, port, token)
+    listener = _listen(host, port)
+    corrections = Corrections(project, looking, runs=runs, device=device)
+    with listener, closing(corrections):
+        port = listener.getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
+        app = create_app(project, Access(host_headers(host, port), token), looking, corrections=corrections)
+        if not is_loopback(host):
+            say(
+                f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "
+                "all photos and writes marks; give it to people you trust, in a network you trust."
+            )
+        say(f"{len(project.items)} images, marks of {project.annotator} go to {project.layer.folder}")
+        say(f"Open {url} (Ctrl+C ends it; every stroke is saved at once)")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ws="none",
+                timeout_graceful_shutdown=5,
+            )
+        )
+        if looking is not None:
+            looking.start()
+        # What superpixels need is loaded before somebody clicks.
+        threading.Thread(target=import_module, args=("skimage.segmentation",), daemon=True).start()
+        if open_browser:
+            threading.Thread(target=_show, args=(server, url), daemon=True).start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the layer is let go then too
+        with suppress(KeyboardInterrupt):  # which is how it ends
+            server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # elsewhere it would let two servers have one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"port: cannot listen at {host}:{port} ({error.strerror or error}); --port 0 takes a free one"
+        ) from error
+    return listener
+
+
+def _show(server: uvicorn.Server, url: str) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        time.sleep(0.05)
+    webbrowser.open(url)

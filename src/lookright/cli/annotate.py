@@ -1,0 +1,82 @@
+"""`lookright annotate DATA`: say on photos where a classifier should look, in a browser."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from lookright.cli.parser import DEVICES, Parser, fail, say
+
+_NEEDS = ("starlette", "uvicorn", "skimage")
+
+
+def annotate_arguments(parser: Parser) -> None:
+    """Add the arguments of the command."""
+    parser.usage = "lookright annotate DATA [--run RUN] [options]"
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="photos: images/<class>/, or any folder of photos"
+    )
+    parser.add_argument(
+        "--run",
+        type=str | None,
+        default=None,
+        help="run folder, or a model by name: shows where it looks, and what to mark first",
+    )
+    parser.add_argument(
+        "--annotator", type=str | None, default=None, help="who marks (default: the login name)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path | None,
+        default=None,
+        help="folder for annotators/NAME/, needed where DATA holds masks (default: DATA)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path | None,
+        default=None,
+        help="folder of the runs that the button Correct trains (default: hidden beside the marks)",
+    )
+    parser.add_argument(
+        "--host", type=str, default="127.0.0.1", help="address; others than this need --token"
+    )
+    parser.add_argument("--port", type=int, default=8017, help="0 takes a free one")
+    parser.add_argument(
+        "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
+    )
+    parser.add_argument("--device", type=DEVICES, default="auto", help="where models compute")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+
+
+def annotate(options: Namespace) -> None:
+    """Serve the page until it is interrupted."""
+    if missing := [name for name in _NEEDS if find_spec(name) is None]:
+        fail(f"annotate needs {', '.join(missing)}: install lookright with the extra 'annotate'")
+    from lookright.annotate.project import open_project
+    from lookright.annotate.serve import check_address, serve
+
+    check_address(options.host, options.port, options.token)
+    project = open_project(options.data, annotator=options.annotator, out=options.out)
+    looking = None
+    try:
+        if options.run is not None:
+            from lookright.annotate.look import open_looking
+
+            looking = open_looking(options.run, project.images, device=options.device)
+        serve(
+            project,
+            looking,
+            host=options.host,
+            port=options.port,
+            token=options.token,
+            open_browser=not options.no_browser,
+            runs=options.runs,
+            device=options.device,
+            say=say,
+        )
+    finally:
+        if looking is not None:
+            looking.close()
+        project.close()

@@ -1,0 +1,51 @@
+"""Writes marks until it is killed: forks a writer for each line of its input, which says after how long.
+
+The n-th marks of a photo are `random_marks(size, n)`. Prints the last ones that were acknowledged.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from annotate_made import SIZES, random_marks
+
+from lookright.annotate.store import Layer
+from lookright.data.layout import find_photos
+
+
+def write_on(folder: Path, ids: list[str], out: int) -> None:
+    layer = Layer(folder, "anna", find_photos(folder))
+    while True:
+        for number, photo_id in enumerate(ids):
+            version = layer.version(photo_id)
+            written = layer.put_marks(photo_id, random_marks(SIZES[photo_id], version + 1), version)
+            os.write(out, f"{number} {written.version}\n".encode())
+
+
+def main(folder: Path, ids: list[str]) -> None:
+    acknowledged = dict.fromkeys(ids, 0)
+    for line in sys.stdin:
+        reader, out = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            write_on(folder, ids, out)
+        os.close(out)
+        # The first write has begun when the layer's lock is there; the wait is counted from then on.
+        while not (folder / "annotators/anna/.lock").exists():
+            time.sleep(0.0005)
+        time.sleep(float(line))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(reader) as told:
+            for number, version in (entry.split() for entry in told.read().splitlines()):
+                acknowledged[ids[int(number)]] = int(version)
+        sys.stdout.write(json.dumps(acknowledged) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,217 @@
+"""Correct: a run is trained on what is marked, in the background, and measured beside the old one."""
+
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from annotate_corrected import SIDE, Correcting, correcting, mark, train_small, write_split_photos
+from annotate_made import pixels
+
+from lookright.config import DataConfig
+from lookright.data import read_annotations
+from lookright.engine.evaluate import evaluate
+from lookright.engine.run_folder import RunFolder
+
+TRAINING = [0, 1, 6, 7]
+TEST = [4, 10]
+
+
+class Made(NamedTuple):
+    data: Path
+    run: Path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Photos without marks, and a run of them. Not to be changed."""
+    folder = tmp_path_factory.mktemp("correct")
+    data = write_split_photos(folder / "data")
+    return Made(data, train_small(data, folder / "run"))
+
+
+@pytest.fixture
+def data(made: Made, tmp_path: Path) -> Path:
+    """A copy of the photos for one test."""
+    return Path(shutil.copytree(made.data, tmp_path / "data"))
+
+
+@pytest.fixture
+def correct(made: Made, data: Path) -> Iterator[Correcting]:
+    """The API with photos of both classes marked; a correction takes an hour."""
+    with correcting(data, made.run, epochs=100_000) as found:
+        mark(found.project, TRAINING)
+        yield found
+
+
+class Done(NamedTuple):
+    correct: Correcting
+    told: Any
+    during: list[Any]
+
+
+@pytest.fixture(scope="module")
+def done(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    """A correction from its start to its end, and what was told meanwhile."""
+    data = Path(shutil.copytree(made.data, tmp_path_factory.mktemp("done") / "data"))
+    with correcting(data, made.run) as found:
+        mark(found.project, TRAINING + TEST)
+        assert found.told()["state"] == "none"
+        answer = found.post()
+        assert answer.status_code == 202, answer.text
+        during = [answer.json()]
+        while during[-1]["state"] == "running":
+            during.append(found.told())
+        yield Done(found, during.pop(), during)
+
+
+def test_it_is_trained_and_then_measured(done: Done) -> None:
+    assert done.told["state"] == "done", done.told
+    assert [told["step"] for told in done.during[:1]] == ["train"]
+    assert done.during[-1]["step"] == "evaluate"
+    assert {told["epochs"] for told in done.during} == {2}
+    assert done.told["epoch"] == 2
+    assert done.told["marked"] == len(TRAINING + TEST)
+    seconds = [told["seconds"] for told in done.during]
+    assert seconds == sorted(seconds)
+    assert done.told["seconds"] >= seconds[-1]
+
+
+def test_the_figures_are_those_of_evaluate(done: Done, made: Made, tmp_path: Path) -> None:
+    run = Path(done.told["run"])
+    now = DataConfig(data=done.correct.project.images.root)
+    for name, folder in (("new", run), ("old", made.run)):
+        written = evaluate(folder, data=now, out=tmp_path / name, device="cpu", progress=False)
+        figures = json.loads((written / "metrics.json").read_text(encoding="utf-8"))
+        told = done.told[name]
+        assert told["accuracy"] == pytest.approx(figures["accuracy"]["value"])
+        assert told["iou"] == pytest.approx(figures["iou"]["value"], abs=1e-4)
+        assert (told["images"], told["annotated"]) == (4, 2)
+
+
+def test_the_options_of_the_old_run_are_taken_over(done: Done, made: Made) -> None:
+    old, new = RunFolder(made.run).config(), RunFolder(done.told["run"]).config()
+    for name in ("backbone", "weights", "image_size", "explainer", "train", "epochs", "lr"):
+        assert getattr(old, name) == getattr(new, name), name
+    assert new.method == "auto"
+    assert (Path(done.told["run"] + ".log")).is_file()
+
+
+def test_both_runs_have_maps(done: Done) -> None:
+    page = done.correct.page
+    old, new = (page.content("images/0/map", of=which) for which in ("old", "new"))
+    assert pixels(old).shape == pixels(new).shape == (SIDE, SIDE, 4)
+    assert old == page.content("images/0/map")
+    assert old != new
+    assert page.http.get("/api/images/0/map?of=other").status_code == 400
+
+
+def test_readers_pass_over_the_runs(done: Done) -> None:
+    project = done.correct.project
+    assert project.annotators() == ["anna"]
+    found = read_annotations(DataConfig(data=project.images.root))
+    marked = {item.id for item in found.items if item.marks is not None}
+    assert marked == {project.items[index].id for index in TRAINING + TEST}
+    assert not [problem for problem in found.problems if ".runs" in str(problem)]
+
+
+def test_a_second_start_is_refused_and_cancelling_leaves_nothing(correct: Correcting) -> None:
+    assert correct.post().status_code == 202
+    refused = correct.post()
+    assert refused.status_code == 409
+    assert "a correction is running" in refused.json()["error"]
+    assert correct.page.http.get("/api/images/0/map?of=new").status_code == 404
+    run = correct.corrections.runs / "corrected-1"
+    while not (run / "log.csv").is_file():
+        assert correct.told()["state"] == "running", correct.told()
+    assert 0 < correct.told()["epoch"] < 100_000
+    process = correct.corrections._process
+    assert process is not None
+    answer = correct.delete()
+    assert answer.json()["state"] == "cancelled"
+    assert process.poll() is not None
+    assert group_of(process.pid) == ""
+    assert not correct.corrections.runs.exists()
+    assert "correction" not in {thread.name for thread in threading.enumerate()}
+
+
+def group_of(leader: int) -> str:
+    """Processes of a group, as `ps` lists them."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,pid="], capture_output=True, text=True, check=True).stdout
+    return "\n".join(line for line in listed.splitlines() if line.split()[0] == str(leader))
+
+
+def test_closing_ends_it_too(correct: Correcting) -> None:
+    correct.post()
+    while correct.corrections._process is None:
+        pass
+    correct.corrections.close()
+    assert correct.corrections._process.poll() is not None
+    assert correct.told()["state"] == "cancelled"
+
+
+def test_cancelling_nothing_changes_nothing(correct: Correcting) -> None:
+    assert correct.delete().json()["state"] == "none"
+
+
+def test_a_failure_is_told_by_its_last_line(made: Made, data: Path) -> None:
+    with correcting(data, made.run, target_layer="no.such.layer") as correct:
+        mark(correct.project, TRAINING)
+        correct.post()
+        told = correct.wait("failed")
+        assert "no.such.layer" in told["error"]
+        assert "Traceback" not in told["error"]
+        assert told["run"] is None
+        assert not (correct.corrections.runs / "corrected-1").exists()
+        assert "no.such.layer" in (correct.corrections.runs / "corrected-1.log").read_text(encoding="utf-8")
+
+
+def refusal(correct: Correcting) -> str:
+    answer = correct.post()
+    assert answer.status_code == 409, answer.text
+    assert correct.told()["state"] == "none"
+    return str(answer.json()["error"])
+
+
+def test_too_few_marks_are_refused(made: Made, data: Path) -> None:
+    with correcting(data, made.run) as correct:
+        mark(correct.project, [0])
+        assert "1 photos are marked; mark 2 or more" in refusal(correct)
+        mark(correct.project, TEST)
+        assert "1 of the 3 marked photos are in the training split" in refusal(correct)
+
+
+def test_a_class_without_training_photos_is_refused(data: Path) -> None:
+    table = data / "split.csv"
+    text = table.read_text(encoding="utf-8").replace("right,train", "right,val")
+    table.write_text(text, encoding="utf-8")
+    with correcting(data, None) as correct:
+        mark(correct.project, [0, 1])
+        assert "the class right has no photo in the training split" in refusal(correct)
+
+
+def test_one_class_is_refused(data: Path) -> None:
+    shutil.rmtree(data / "images/right")
+    (data / "split.csv").unlink()
+    with correcting(data, None) as correct:
+        mark(correct.project, [0, 1])
+        assert "two classes or more" in refusal(correct)
+
+
+def test_writing_needs_the_token(correct: Correcting) -> None:
+    assert correct.page.http.post("/api/correct").status_code == 403
+    assert correct.page.http.delete("/api/correct").status_code == 403
+    assert correct.told()["state"] == "none"
+
+
+@pytest.mark.parametrize(("value", "method"), [(0, "evidence"), (255, "auto")])
+def test_the_method_is_the_recommended_one(data: Path, tmp_path: Path, value: int, method: str) -> None:
+    with correcting(data, None, out=tmp_path / "marks") as correct:
+        mark(correct.project, TRAINING, value)
+        options = correct.corrections._options()
+        assert (options["method"], options["epochs"], options["lr"]) == (method, 15, 0.001)
+        assert correct.corrections._data()[2:] == ["--annotations", str((tmp_path / "marks").resolve())]

@@ -1,0 +1,196 @@
+"""The button Correct on the page: progress, both figures, and the divider between two maps."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+from annotate_corrected import mark, train_small, write_split_photos
+from served_page import PHONE, Served, Tab
+
+from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections, Figures, Progress
+from lookright.annotate.look import open_looking
+from lookright.annotate.project import open_project
+from lookright.annotate.security import Access, host_headers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+MARKED = [0, 1, 4, 6, 7, 10]
+PATIENCE = 300
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Photos without marks, and a run of them. Not to be changed."""
+    folder = tmp_path_factory.mktemp("correct-page")
+    data = write_split_photos(folder / "data")
+    return data, train_small(data, folder / "run")
+
+
+@contextmanager
+def served(data: Path, run: Path | None) -> Iterator[tuple[Served, Corrections]]:
+    """The real server over photos and a run, until the end of the block."""
+    project = open_project(data, annotator="anna")
+    looking: Any = None if run is None else open_looking(str(run), project.images, device="cpu")
+    corrections = Corrections(project, looking, device="cpu")
+    config = uvicorn.Config(SimpleNamespace(), port=0, log_level="warning", ws="none", lifespan="off")
+    listener = config.bind_socket()
+    port = listener.getsockname()[1]
+    access = Access(host_headers("127.0.0.1", port))
+    config.app = create_app(project, access, looking, corrections=corrections)
+    config.loaded = False
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield Served(f"http://127.0.0.1:{port}", project, looking), corrections
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(timeout=10)
+        with suppress(OSError):
+            listener.close()
+        corrections.close()
+        project.close()
+
+
+@contextmanager
+def opened(
+    browser: "Browser", data: Path, folder: Path, run: Path | None, **context: Any
+) -> Iterator[tuple[Tab, Corrections]]:
+    """A tab over a copy of photos."""
+    with served(Path(shutil.copytree(data, folder / "data")), run) as (server, corrections):
+        tab = Tab(browser, server, **context).open()
+        yield tab, corrections
+        tab.close()
+
+
+def text(tab: Tab) -> str:
+    return tab.page.locator("#correction").inner_text()
+
+
+def middle(tab: Tab, share: float) -> list[int]:
+    """The colour of the canvas in the middle of the photo's height, at a share of its width."""
+    place = """share => {
+      const canvas = document.getElementById("canvas");
+      const [scale, left, top] = canvas.dataset.view.split(" ").map(Number);
+      const at = [left + share * 32 * scale, top + 16 * scale].map((v) => Math.round(v * devicePixelRatio));
+      return [...canvas.getContext("2d").getImageData(...at, 1, 1).data];
+    }"""
+    return [int(value) for value in tab.page.evaluate(place, share)]
+
+
+def test_correct_shows_progress_then_figures_and_both_maps(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = made
+    with opened(browser, data, tmp_path, run) as (tab, corrections):
+        mark(tab.served.project, MARKED)
+        page = tab.page
+        assert not page.locator("#correction").is_visible()
+        page.keyboard.press("Shift+C")
+        tab.wait_message("The correction has started")
+        tab.wait("document.querySelector('#correction-text')?.textContent.includes('epoch')")
+        assert f"Training on {len(MARKED)} marked photos" in text(tab)
+        assert page.get_by_role("progressbar", name="Progress of the correction").is_visible()
+        assert page.evaluate("document.activeElement.id") == "correction-cancel"
+        tab.wait("document.querySelector('#correction-figures table')", PATIENCE)
+        tab.wait_message("The correction is done")
+
+        told = corrections.told()
+        rows = [row.split("\t") for row in page.locator("#correction tr").all_inner_texts()]
+        assert [cell.strip() for cell in rows[0] if cell.strip()] == ["Old", "New", "Difference"]
+        assert rows[1][0] == "Accuracy"
+        assert rows[1][1:3] == [f"{round(100 * told[name]['accuracy'])} %" for name in ("old", "new")]
+        assert rows[2][1:3] == [f"{told[name]['iou']:.2f}" for name in ("old", "new")]
+        assert rows[2][3].endswith(("better", "worse", "no difference"))
+        assert "On 4 test photos, 2 of them marked" in text(tab)
+
+        tab.wait("!document.querySelector('.compare').hidden")
+        slider = page.get_by_role("slider", name="Divider")
+        slider.focus()
+        page.keyboard.press("Home")  # nothing of the old map
+        page.wait_for_timeout(200)
+        new = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        page.keyboard.press("End")
+        page.wait_for_timeout(200)
+        old = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        assert old != new
+        slider.fill("50")
+        page.wait_for_timeout(200)
+        both = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        assert both == [*old[:2], *new[2:]]
+
+        page.locator("#compare-shown").uncheck()
+        tab.wait("document.querySelector('.compare').hidden")
+        assert [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)] not in (old, new)
+        page.reload()  # what is done is still told
+        tab.wait("document.querySelector('#correction-figures table')")
+        assert not page.locator("#compare-shown").is_checked()
+        page.get_by_role("button", name="Close").click()
+        assert not page.locator("#correction").is_visible()
+
+
+def test_it_can_be_cancelled(browser: "Browser", made: tuple[Path, Path], tmp_path: Path) -> None:
+    data, run = made
+    with opened(browser, data, tmp_path, run) as (tab, corrections):
+        mark(tab.served.project, MARKED)
+        tab.page.get_by_role("button", name="Correct").click()
+        tab.page.get_by_role("button", name="Cancel").last.click()
+        tab.wait_message("The correction was cancelled")
+        assert "nothing of it is left" in text(tab)
+        assert not corrections.runs.exists()
+
+
+def test_what_is_refused_is_said(browser: "Browser", made: tuple[Path, Path], tmp_path: Path) -> None:
+    with opened(browser, made[0], tmp_path, None) as (tab, _):
+        tab.page.get_by_role("button", name="Correct").click()
+        tab.wait_message("0 photos are marked; mark 2 or more")
+        assert "0 photos are marked" in text(tab)
+
+
+def test_a_failure_is_said(browser: "Browser", made: tuple[Path, Path], tmp_path: Path) -> None:
+    with opened(browser, made[0], tmp_path, None) as (tab, corrections):
+        corrections._progress = Progress("running", "train", 3, 15, 4.0, 6)
+        tab.page.reload()
+        tab.wait("document.querySelector('#correction-text')?.textContent.includes('epoch')")
+        corrections._progress = Progress("failed", "train", error="the disk is full")
+        tab.wait_message("The correction has failed: the disk is full")
+        assert "Failed: the disk is full" in text(tab)
+
+
+FIGURES = Figures(0.7, 0.31, 40, 20), Figures(0.75, 0.52, 40, 20)
+DONE = Progress("done", None, 15, 15, 21.4, 100, None, None, *FIGURES)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1440, "height": 900}])
+def test_the_panel_fits(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path, size: Any, scheme: str
+) -> None:
+    data, run = made
+    context = {"viewport": size, "color_scheme": scheme}
+    with opened(browser, data, tmp_path, run, **context) as (tab, corrections):
+        for progress in (Progress("running", "train", 6, 15, 9.0, 100), DONE):
+            corrections._progress = progress
+            tab.page.reload()
+            tab.wait("!document.querySelector('#correction').hidden")
+            wide, window = tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            assert wide <= window
+            inner = tab.page.evaluate(
+                "[...document.querySelectorAll('#correction, #correction *')]"
+                ".filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1)"
+                ".map(e => e.id || e.tagName)"
+            )
+            assert inner == []
+        assert "+5 points, better" in text(tab)
+        assert "+0.21, better" in text(tab)

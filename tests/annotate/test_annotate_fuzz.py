@@ -1,0 +1,123 @@
+"""Whatever is asked, no answer is a failure of ours."""
+
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from annotate_made import SIZES, Page, png, write_photos
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lookright.annotate.project import open_project
+
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+PARTS = ("", "/photo", "/thumbnail", "/map", "/region", "/superpixels", "/marks", "/status", "/none")
+indices = st.one_of(st.integers(-3, 12).map(str), st.text(string.printable, max_size=12))
+words = st.text(max_size=12)
+names = st.sampled_from(
+    ["offset", "limit", "status", "label", "level", "share", "after", "skip", "token", "x"]
+)
+values = st.one_of(
+    st.integers(-5, 300).map(str),
+    st.floats().map(str),
+    st.sampled_from(["open", "marked", "nothing", "skipped", "cat", "dog", "", "1,2", "0.15", "nan"]),
+    words,
+)
+queries = st.dictionaries(names, values, max_size=4)
+addresses = st.one_of(
+    st.builds(lambda index, part: f"/api/images/{index}{part}", indices, st.sampled_from(PARTS)),
+    st.sampled_from(["/", "/api/session", "/api/images", "/api/next", "/api/coco", "/api/", "/static/"]),
+    st.text(max_size=30).map(lambda text: "/" + text),
+    st.text(max_size=30).map(lambda text: "/static/" + text),
+)
+versions = st.one_of(
+    st.integers(-1, 4).map(lambda number: f'"{number}"'), st.text(string.printable, max_size=8)
+)
+sizes = st.one_of(st.sampled_from(list(SIZES.values())), st.tuples(st.integers(1, 40), st.integers(1, 40)))
+modes = st.sampled_from(["L", "LA", "RGB", "RGBA", "1", "P", "I;16", "CMYK"])
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> bytes:
+    """A PNG that may be of the right size, mode and values, whole or damaged."""
+    width, height = draw(sizes)
+    wanted = draw(st.sampled_from([[0, 128, 255], [128], [0, 1, 254]]))
+    random = np.random.default_rng(draw(st.integers(0, 5)))
+    pixels = random.choice(wanted, (height, width)).astype(np.uint8)
+    mode = draw(modes)
+    body = png(pixels.astype(np.uint16)) if mode == "I;16" else png(pixels, None if mode == "CMYK" else mode)
+    damaged = bytearray(body)
+    for place in draw(st.lists(st.integers(0, len(body) - 1), max_size=2)):
+        damaged[place] ^= draw(st.integers(0, 255))
+    return bytes(damaged[: draw(st.one_of(st.none(), st.integers(0, len(body))))])
+
+
+bodies = st.one_of(
+    pictures(),
+    st.binary(max_size=200),
+    st.sampled_from([b'{"status": "nothing"}', b'{"status": "open"}', b'{"status": 1}', b"[]", b"null"]),
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    folder: Path = write_photos(tmp_path_factory.mktemp("fuzz") / "data")
+    project = open_project(folder, annotator="anna")
+    yield Page(project)
+    project.close()
+
+
+def url(address: str) -> str:
+    """Text as a browser's address: what cannot stand there is escaped."""
+    return quote(address, safe="/%.,;:")
+
+
+@FUZZ
+@given(address=addresses, query=queries)
+def test_no_question_breaks_it(fuzzed: Page, address: str, query: dict[str, str]) -> None:
+    answer = fuzzed.http.get(url(address), params=query)
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert answer.json()["error"]
+
+
+@FUZZ
+@given(index=indices, part=st.sampled_from(PARTS), body=bodies, version=versions, length=st.none() | words)
+def test_no_write_breaks_it(
+    fuzzed: Page, index: str, part: str, body: bytes, version: str, length: str | None
+) -> None:
+    headers = {"X-Token": fuzzed.access.write_token, "If-Match": version, "Content-Type": "image/png"}
+    if length is not None:
+        headers["Content-Length"] = length
+    sent = {name: value.encode("utf-8") for name, value in headers.items()}
+    answer = fuzzed.http.put(url(f"/api/images/{index}{part}"), content=body, headers=sent)
+    assert answer.status_code < 500
+    if answer.status_code >= 400:
+        assert answer.json()["error"]
+
+
+@FUZZ
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(
+            ["Host", "Origin", "Sec-Fetch-Site", "X-Token", "Cookie", "If-Match", "Content-Type"]
+        ),
+        words,
+    ),
+    method=st.sampled_from(["GET", "PUT", "HEAD", "POST", "OPTIONS", "DELETE"]),
+)
+def test_no_header_breaks_it(fuzzed: Page, headers: dict[str, str], method: str) -> None:
+    sent = {name: value.encode("utf-8") for name, value in headers.items()}
+    answer = fuzzed.http.request(method, "/api/images/0/marks", headers=sent)
+    assert answer.status_code < 500
+
+
+def test_afterwards_everything_is_whole(fuzzed: Page) -> None:
+    for index, size in enumerate(SIZES.values()):
+        marks, version = fuzzed.marks(index)
+        assert marks.shape == size[::-1]
+        assert version == fuzzed.get(f"images/{index}")["version"]

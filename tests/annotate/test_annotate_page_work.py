@@ -1,0 +1,429 @@
+"""Working through images on the page: saving, two tabs, the list, the next image, what the model says."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from served_page import HEIGHT, WIDTH, Tab, opened, served, unmarked, write_photos
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Route
+
+BOX = ((20.5, 20.5), (40.5, 30.5))
+OTHER_BOX = ((60.5, 50.5), (90.5, 80.5))
+
+
+@pytest.fixture
+def tab(browser: "Browser", tmp_path: Path) -> Iterator[Tab]:
+    with opened(browser, tmp_path) as tab:
+        tab.choose("box")
+        yield tab
+
+
+@pytest.fixture
+def with_model(browser: "Browser", tmp_path: Path) -> Iterator[Tab]:
+    with opened(browser, tmp_path, model=True) as tab:
+        yield tab
+
+
+def boxed(*boxes: tuple[tuple[float, float], tuple[float, float]]) -> np.ndarray:
+    expected = unmarked()
+    for (left, top), (right, bottom) in boxes:
+        expected[int(top) : int(bottom) + 1, int(left) : int(right) + 1] = 255
+    return expected
+
+
+def on_disk(tab: Tab, index: int = 0) -> np.ndarray:
+    mask = tab.served.mask(index)
+    assert mask is not None
+    return mask
+
+
+def shown(tab: Tab, x: float, y: float) -> str:
+    """What the page says that a pixel is."""
+    tab.page.mouse.move(*tab.at(x, y))
+    tab.page.locator("#canvas").focus()
+    for key in ("Shift+ArrowRight", "Shift+ArrowLeft"):
+        tab.page.keyboard.press(key)
+    tab.wait_message(f"Column {int(x)}, row {int(y)}")
+    return tab.message().split(": ")[1]
+
+
+def test_a_reload_loses_nothing_that_was_said_to_be_saved(tab: Tab) -> None:
+    tab.drag(*BOX)
+    tab.wait_saved()
+    tab.page.reload()
+    tab.wait_open(0)
+    assert tab.page.locator("#image-status").inner_text() == "Marked"
+    assert shown(tab, 30.5, 25.5) == "look here"
+    assert shown(tab, 50.5, 25.5) == "unmarked"
+    tab.choose("box")
+    tab.drag(*OTHER_BOX)
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX, OTHER_BOX))
+
+
+def test_a_write_under_way_is_not_said_to_be_saved(tab: Tab) -> None:
+    waiting: list[Route] = []
+    released: list[bool] = []
+
+    def hold(route: "Route") -> None:
+        if is_write(route) and not released:
+            waiting.append(route)
+        else:
+            route.continue_()
+
+    tab.page.route("**/marks", hold)
+    tab.drag(*BOX)
+    tab.drag(*OTHER_BOX)
+    tab.wait("document.querySelector('#saved').textContent === 'Saving'")
+    while not waiting:
+        tab.page.wait_for_timeout(20)
+    assert len(waiting) == 1  # one at a time
+    asked: list[str] = []
+    tab.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    tab.page.evaluate("setTimeout(() => location.reload())")
+    while not asked:
+        tab.page.wait_for_timeout(20)
+    assert asked == ["beforeunload"]
+    released.append(True)
+    waiting[0].continue_()
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX, OTHER_BOX))
+    assert tab.served.get("/api/images/0")["version"] == 2  # the newest marks, not every stroke
+
+
+def is_write(route: "Route") -> bool:
+    return route.request.method == "PUT"
+
+
+def test_what_could_not_be_saved_is_kept_and_said(tab: Tab) -> None:
+    tab.page.route("**/marks", lambda route: route.abort() if is_write(route) else route.continue_())
+    tab.drag(*BOX)
+    tab.wait_message("Not saved: the server does not answer")
+    assert tab.page.locator("#saved").inner_text() == "Not saved"
+    tab.page.locator("#next").click()
+    tab.page.locator("#unsaved[open]").get_by_role("button", name="Stay here").click()
+    assert tab.page.evaluate("location.hash") == "#image-0"
+    tab.page.unroute("**/marks")
+    tab.page.get_by_role("button", name="Try again").click()
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+    assert all("ERR_FAILED" in error for error in tab.errors)
+    tab.errors.clear()
+
+
+def test_it_tries_again_by_itself(tab: Tab) -> None:
+    failures: list[str] = []
+
+    def fail_once(route: "Route") -> None:
+        if is_write(route) and not failures:
+            failures.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    tab.page.route("**/marks", fail_once)
+    tab.drag(*BOX)
+    tab.wait("document.querySelector('#saved').textContent === 'Not saved'")
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+    tab.errors.clear()
+
+
+def test_a_write_whose_answer_was_lost_is_no_conflict(tab: Tab) -> None:
+    lost: list[int] = []
+
+    def lose_first(route: "Route") -> None:
+        if is_write(route) and not lost:
+            lost.append(route.fetch().status)
+            route.abort()
+        else:
+            route.continue_()
+
+    tab.page.route("**/marks", lose_first)
+    tab.drag(*BOX)
+    tab.wait("document.querySelector('#saved').textContent === 'Not saved'")
+    tab.wait_saved()
+    assert lost == [200]
+    assert tab.page.locator("#conflict").is_hidden()
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+    tab.errors.clear()
+
+
+def test_a_server_that_was_started_anew_takes_the_marks(browser: "Browser", tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data")
+    with served(data) as server:
+        tab = Tab(browser, server).open()
+        port = int(server.url.rsplit(":", 1)[1])
+    tab.choose("box")
+    tab.drag(*BOX)
+    tab.wait_message("Not saved")
+    with served(data, port=port) as tab.served:
+        tab.page.get_by_role("button", name="Try again").click()
+        tab.wait_saved()
+        np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+        tab.errors.clear()  # the browser reports what failed meanwhile
+        tab.close()
+
+
+@pytest.fixture
+def two_tabs(tab: Tab) -> tuple[Tab, Tab]:
+    """Two tabs with one image: the first has saved a box, the second has drawn another one since."""
+    second = tab.another().open(0)
+    second.choose("box")
+    tab.drag(*BOX)
+    tab.wait_saved()
+    second.drag(*OTHER_BOX)
+    second.page.wait_for_selector("#conflict[open]")
+    assert second.page.locator("#saved").inner_text() == "Not saved"
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+    return tab, second
+
+
+def test_of_two_tabs_the_second_can_load_what_the_first_has_saved(two_tabs: tuple[Tab, Tab]) -> None:
+    first, second = two_tabs
+    second.page.get_by_role("button", name="Load theirs").click()
+    second.wait_saved()
+    np.testing.assert_array_equal(on_disk(first), boxed(BOX))
+    assert shown(second, 30.5, 25.5) == "look here"
+    assert shown(second, 70.5, 60.5) == "unmarked"
+    # Loading wrote nothing, so the first tab goes on as before ...
+    first.drag(*OTHER_BOX)
+    first.wait_saved()
+    first.page.keyboard.press("z")
+    first.wait_saved()
+    assert first.page.locator("#conflict").is_hidden()
+    # ... and what was drawn in the second one comes back with undo.
+    second.page.keyboard.press("z")
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Keep mine").click()
+    second.wait_saved()
+    np.testing.assert_array_equal(on_disk(first), boxed(OTHER_BOX))
+
+
+def test_of_two_tabs_the_second_can_overwrite(two_tabs: tuple[Tab, Tab]) -> None:
+    first, second = two_tabs
+    second.page.get_by_role("button", name="Keep mine").click()
+    second.wait_saved()
+    np.testing.assert_array_equal(on_disk(first), boxed(OTHER_BOX))
+
+
+def test_a_conflict_can_be_decided_later(two_tabs: tuple[Tab, Tab]) -> None:
+    _, second = two_tabs
+    second.page.keyboard.press("Escape")
+    second.page.wait_for_selector("#conflict", state="hidden")
+    second.drag((5.5, 5.5), (8.5, 8.5))
+    second.page.wait_for_timeout(300)
+    assert second.page.locator("#saved").inner_text() == "Not saved"
+    np.testing.assert_array_equal(on_disk(second), boxed(BOX))
+    second.page.locator("#next").click()
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Keep mine").click()
+    second.wait("location.hash !== '#image-0'")
+    np.testing.assert_array_equal(on_disk(second), boxed(OTHER_BOX, ((5.5, 5.5), (8.5, 8.5))))
+
+
+def test_skipping_what_another_tab_has_marked_asks_too(tab: Tab) -> None:
+    second = tab.another().open(0)
+    tab.drag(*BOX)
+    tab.wait_saved()
+    second.page.locator("#nothing").click()
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Load theirs").click()
+    second.wait_saved()
+    assert second.page.evaluate("location.hash") == "#image-0"
+    assert shown(second, 30.5, 25.5) == "look here"
+    assert tab.served.status(0) == "marked"
+    np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+
+
+def test_nothing_to_mark_and_skip_go_on(tab: Tab) -> None:
+    tab.page.locator("#nothing").click()
+    tab.wait("location.hash !== '#image-0'")
+    tab.wait_open(None)
+    assert tab.served.status(0) == "nothing"
+    second = int(tab.page.evaluate("location.hash").rsplit("-", 1)[1])
+    tab.page.keyboard.press("k")
+    tab.wait(f"location.hash !== '#image-{second}'")
+    tab.wait_open(None)
+    assert tab.served.status(second) == "skipped"
+    assert tab.page.locator("#progress-shown").inner_text() == "2 of 6 done"
+    words = tab.page.locator("#list .status").all_inner_texts()
+    assert (words[0], words[second]) == ("Nothing to mark", "Skipped")
+    # Said again, it is taken back.
+    tab.open(0)
+    assert tab.page.locator("#nothing").get_attribute("aria-pressed") == "true"
+    tab.page.keyboard.press("x")
+    tab.wait_message("open again")
+    assert tab.served.status(0) == "open"
+    assert tab.page.locator("#progress-shown").inner_text() == "1 of 6 done"
+
+
+def test_an_image_with_marks_has_something_to_mark(tab: Tab) -> None:
+    tab.drag(*BOX)
+    tab.page.keyboard.press("x")
+    tab.wait_message("This image has marks")
+    tab.wait_saved()
+    assert tab.served.status(0) == "marked"
+    assert tab.page.evaluate("location.hash") == "#image-0"
+
+
+def test_next_leads_through_all_open_images(tab: Tab) -> None:
+    seen = []
+    for _ in range(6):
+        index = int(tab.page.evaluate("location.hash").rsplit("-", 1)[1])
+        seen.append(index)
+        tab.drag(*BOX)
+        tab.page.keyboard.press("n")
+        if len(seen) < 6:
+            tab.wait(f"location.hash !== '#image-{index}'")
+            tab.wait_open(None)
+    assert sorted(seen) == list(range(6))
+    tab.wait_message("No other image is open")
+    assert all(np.array_equal(on_disk(tab, index), boxed(BOX)) for index in range(6))
+    tab.page.go_back()
+    tab.wait(f"location.hash === '#image-{seen[-2]}'")
+    tab.wait_open(seen[-2])
+    assert shown(tab, 30.5, 25.5) == "look here"
+    tab.page.keyboard.press("Shift+N")
+    tab.wait_open(seen[-3])
+
+
+def test_it_starts_with_an_open_image(tab: Tab) -> None:
+    tab.page.locator("#skip").click()
+    tab.wait("location.hash !== '#image-0'")
+    tab.wait_open(None)
+    tab.page.goto("about:blank")
+    tab.open(None)
+    first = tab.page.evaluate("location.hash")
+    assert first not in ("", "#image-0")
+    tab.page.keyboard.press("Shift+N")
+    tab.wait_message("no image before")
+    tab.page.keyboard.press("n")
+    tab.wait(f"location.hash !== '{first}'")
+    tab.wait_open(None)
+    tab.page.keyboard.press("Shift+N")
+    tab.wait(f"location.hash === '{first}'")
+    tab.wait_open(None)
+
+
+def test_the_list_is_filtered(tab: Tab) -> None:
+    tab.drag(*BOX)
+    tab.wait_saved()
+    names = tab.page.locator("#list .name")
+    assert len(names.all_inner_texts()) == 6
+    tab.page.locator("#filter-status").select_option("marked")
+    tab.wait("document.querySelectorAll('#list li').length === 1")
+    assert names.all_inner_texts() == ["boat00.png"]
+    tab.page.locator("#filter-status").select_option("")
+    tab.page.locator("#filter-label").select_option("house")
+    tab.wait("document.querySelectorAll('#list li').length === 3")
+    assert names.all_inner_texts() == ["house00.png", "house01.png", "house02.png"]
+    tab.page.locator("#list button").nth(1).click()
+    tab.wait_open(4)
+    tab.wait("document.querySelectorAll('#list [aria-current=true]').length === 1")
+    assert tab.page.locator("#list [aria-current=true] .name").inner_text() == "house01.png"
+    tab.page.locator("#filter-status").select_option("skipped")
+    tab.wait("document.querySelector('#listed').textContent === 'No image is like this'")
+
+
+def test_the_list_has_pages_and_arrow_keys(browser: "Browser", tmp_path: Path) -> None:
+    with opened(browser, tmp_path, per_class=30) as tab:
+        assert tab.page.locator("#list li").count() == 50
+        assert tab.page.locator("#listed").inner_text() == "1–50 of 60"
+        tab.page.locator("#page-after").click()
+        tab.wait("document.querySelector('#listed').textContent === '51–60 of 60'")
+        first = tab.page.locator("#list button").first
+        first.focus()
+        tab.page.keyboard.press("ArrowDown")
+        tab.page.keyboard.press("Enter")
+        tab.wait_open(51)
+        assert tab.page.locator("#name").inner_text() == "house21.png"
+        tab.page.reload()
+        tab.wait_open(51)
+        tab.wait("document.querySelector('#listed').textContent === '51–60 of 60'")
+        loaded = "[...document.querySelectorAll('#list img')].every(i => i.complete && i.naturalWidth)"
+        tab.wait(loaded)
+
+
+def test_marks_of_the_previous_image_are_a_start(tab: Tab) -> None:
+    tab.drag(*BOX)
+    tab.page.locator("#list button").nth(3).click()
+    tab.wait_open(3)
+    tab.page.locator("#copy").click()
+    tab.wait_message("were copied")
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab, 3), boxed(BOX))
+    tab.page.keyboard.press("z")
+    tab.wait_saved()
+    assert tab.served.mask(3) is None
+
+
+def test_what_the_model_says_is_shown(with_model: Tab) -> None:
+    with_model.open(3)
+    assert "Model: boat 90 % (wrong)" in with_model.page.locator("#facts").inner_text()
+    assert "says boat 90 %" in with_model.page.locator("#list button").nth(3).inner_text()
+
+
+def test_predictions_that_come_later_are_shown(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data"), model=True) as server:
+        later = dict(server.model.predictions)
+        server.model.predictions.clear()
+        tab = Tab(browser, server).open(3)
+        assert "Model" not in tab.page.locator("#facts").inner_text()
+        server.model.predictions.update(later)
+        tab.wait("document.querySelector('#facts').textContent.includes('Model: boat 90 % (wrong)')")
+        tab.wait("document.querySelectorAll('#list .wrong').length === 3")
+        tab.close()
+
+
+def test_the_map_is_laid_over_the_photo(with_model: Tab) -> None:
+    def picture() -> bytes:
+        return with_model.page.locator("#canvas").screenshot()
+
+    plain = picture()
+    with with_model.page.expect_response("**/api/images/0/map"):
+        with_model.page.keyboard.press("m")
+    with_model.page.wait_for_timeout(400)
+    mapped = picture()
+    assert mapped != plain
+    with_model.page.locator("#map-opacity").press("Home")
+    with_model.page.wait_for_timeout(200)
+    assert picture() == plain
+    with_model.page.keyboard.press("m")
+    assert not with_model.page.locator("#map-shown").is_checked()
+
+
+def test_the_highest_part_of_the_map_is_a_start(with_model: Tab) -> None:
+    with with_model.page.expect_response(re.compile(r"region\?share=0\.16$")):
+        with_model.page.locator("#share").press("ArrowRight")
+    with_model.choose("negative")
+    with_model.page.get_by_role("button", name="Mark the highest 16 %").click()
+    with_model.wait_message("was marked")
+    with_model.wait_saved()
+    expected = unmarked()
+    expected[: HEIGHT // 2, : WIDTH // 2] = 0
+    np.testing.assert_array_equal(on_disk(with_model), expected)
+
+
+def test_without_a_model_nothing_of_it_is_shown(tab: Tab) -> None:
+    assert tab.page.locator("#model").is_hidden()
+    tab.page.keyboard.press("m")
+    tab.wait_message("--run")
+
+
+def test_a_photo_that_is_gone_is_said_and_the_others_work(tab: Tab) -> None:
+    tab.served.project.items[1].path.unlink()
+    tab.page.locator("#list button").nth(1).click()
+    tab.wait_message("could not be opened")
+    tab.page.locator("#list button").nth(2).click()
+    tab.wait_open(2)
+    tab.drag(*BOX)
+    tab.wait_saved()
+    np.testing.assert_array_equal(on_disk(tab, 2), boxed(BOX))
+    assert all("404" in error for error in tab.errors)
+    tab.errors.clear()

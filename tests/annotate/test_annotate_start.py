@@ -1,0 +1,182 @@
+"""Starting: quickly, from the command line, and ending again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from annotate_made import Page, write_photos
+
+import lookright
+from lookright.annotate.project import open_project
+from lookright.cli import main
+from lookright.config import TrainConfig
+from lookright.engine.train import train
+
+MANY = 10_000
+TOKEN = "correct horse battery"
+
+
+def test_many_photos_start_quickly_and_none_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(MANY):
+        file = tmp_path / f"images/class{number % 5}/{number:05}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("a photo was opened")
+
+    monkeypatch.setattr("PIL.Image.open", opened)
+    started = time.process_time()
+    project = open_project(tmp_path, annotator="anna")
+    page = Page(project)
+    assert page.get("session")["images"] == MANY
+    assert page.get("images", limit=200, offset=9_900)["total"] == MANY
+    assert page.get("next")["index"] is not None
+    assert time.process_time() - started < 3
+    project.close()
+
+
+@contextmanager
+def served(
+    *arguments: str, browser: Path | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[str]", list[str]]]:
+    """A server as people start it: its address, its process, and the lines that it printed."""
+    command = [sys.executable, "-m", "lookright.cli", "annotate", *arguments, "--port", "0"]
+    source = str(Path(lookright.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1"}
+    if browser is None:
+        command.append("--no-browser")
+    else:
+        environment["BROWSER"] = f"{browser} %s"
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if line.startswith("Open "):
+                break
+        assert lines, "it printed nothing"
+        assert lines[-1].startswith("Open "), lines
+        rest = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
+        rest.start()
+        yield lines[-1].split()[1], process, lines
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes]:
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except OSError:  # it has said where it will be, and is not there yet
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_and_ends_cleanly(tmp_path: Path, how: signal.Signals) -> None:
+    folder = write_photos(tmp_path / "data")
+    before = sorted(folder.rglob("*"))
+    with served(str(folder), "--annotator", "anna") as (url, process, lines):
+        assert url.startswith("http://127.0.0.1:")
+        status, body = get(url + "api/session")
+        assert (status, json.loads(body)["annotator"]) == (200, "anna")
+        assert get(url + "api/session", Host="evil.example")[0] == 421
+        assert get(url + "static/%2e%2e/app.py")[0] == 404
+        assert get(url)[0] == 200
+        process.send_signal(how)
+        assert process.wait(timeout=30) == 0
+    assert not [line for line in lines if "Traceback" in line]
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_another_host_is_loud_and_needs_its_token(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "data")
+    with served(str(folder), "--host", "0.0.0.0", "--token", TOKEN) as (url, _, lines):
+        assert any("WARNING: other machines" in line for line in lines)
+        here = url.replace("0.0.0.0", "127.0.0.1").split("?")[0]
+        assert get(here + "api/session")[0] == 401
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        assert opener.open(url.replace("0.0.0.0", "127.0.0.1"), timeout=10).status == 200
+        assert json.load(opener.open(here + "api/session", timeout=10))["images"] == 6
+
+
+def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(TrainConfig(data=digits, out=run, backbone="small_cnn", weights="none", train="all",
+                      method="baseline", image_size=32, epochs=1))  # fmt: skip
+    with served(str(digits), "--run", str(run), "--out", str(tmp_path / "marks")) as (url, process, lines):
+        for _ in range(300):
+            session = json.loads(get(url + "api/session")[1])
+            if session["predicted"] == session["images"]:
+                break
+            time.sleep(0.1)
+        assert session["has_model"]
+        assert session["predicted"] == session["images"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert not [line for line in lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "give a --token of 12 characters or more"),
+        (["--token", "short"], "token: 5 characters"),
+        (["--port", "70000"], "port: got 70000"),
+        (["--annotator", "../x"], "annotator: got '../x'"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["annotate", str(folder), "--no-browser", *arguments])
+    assert left.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert message in said[0]
+    assert not (folder / "annotators").exists()
+
+
+def test_a_missing_extra_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookright.cli.annotate.find_spec", lambda name: None if name == "uvicorn" else 1)
+    with pytest.raises(SystemExit):
+        main(["annotate", str(folder), "--no-browser"])
+    assert "annotate needs uvicorn: install lookright with the extra 'annotate'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the browser is a script")
+def test_a_browser_is_shown_the_page(folder: Path, tmp_path: Path) -> None:
+    browser, shown = tmp_path / "browser.sh", tmp_path / "shown.txt"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {shown}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    with served(str(folder), "--token", TOKEN, browser=browser) as (url, _, _):
+        for _ in range(300):
+            if shown.is_file() and shown.read_text(encoding="utf-8").strip():
+                break
+            time.sleep(0.1)
+        assert shown.read_text(encoding="utf-8").strip() == url
+        assert url.endswith("/?token=correct%20horse%20battery")

@@ -1,0 +1,104 @@
+"""Who is let in from where: tokens, hosts, ports."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from annotate_made import SIZES, Page, png, random_marks
+
+from lookright.annotate.project import open_project
+from lookright.annotate.security import Access, host_headers, is_loopback
+from lookright.annotate.serve import _listen, check_address
+from lookright.errors import ConfigError
+
+TOKEN = "a long enough token"
+GOOD = png(random_marks(next(iter(SIZES.values()))))
+
+
+@pytest.fixture
+def locked(folder: Path) -> Iterator[Page]:
+    """The same API where a token is asked for."""
+    project = open_project(folder, annotator="anna")
+    page = Page(project, token=TOKEN)
+    page.http.follow_redirects = False
+    yield page
+    project.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/api/session", "/api/images/0/photo", "/static/main.js", "/nothing"])
+def test_with_a_token_nothing_is_served_without_it(locked: Page, path: str) -> None:
+    for query in ("", "?token=", "?token=wrong", "?token=" + TOKEN[:-1]):
+        assert locked.http.get(path + query).status_code == 401
+    for cookie in ("wrong", TOKEN, locked.access.write_token):
+        assert locked.http.get(path, headers={"Cookie": f"lookright-8017={cookie}"}).status_code == 401
+
+
+def test_the_token_opens_the_page_and_leaves_the_address(locked: Page) -> None:
+    answer = locked.http.get("/", params={"token": TOKEN})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert TOKEN not in cookie
+    assert locked.http.get("/").status_code == 200
+    assert locked.get("session")["annotator"] == "anna"
+    assert locked.put("images/0/marks", GOOD).status_code == 200
+
+
+def test_the_token_alone_does_not_write(locked: Page) -> None:
+    locked.http.get("/", params={"token": TOKEN})
+    assert locked.put("images/0/marks", GOOD, X_Token=TOKEN).status_code == 403
+    assert locked.project.layer.version("images/cat/a.jpg") == 0
+
+
+def test_the_token_counts_at_the_host_that_is_served(locked: Page) -> None:
+    answer = locked.http.get("/", params={"token": TOKEN}, headers={"Host": "evil.example"})
+    assert answer.status_code == 421
+    assert "set-cookie" not in answer.headers
+
+
+def test_every_start_has_other_tokens() -> None:
+    one, other = Access(frozenset()), Access(frozenset())
+    assert one.write_token != other.write_token
+    assert one.cookie != other.cookie
+    assert len(one.write_token) >= 32
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
+def test_other_machines_are_let_in_with_a_token_alone(host: str) -> None:
+    with pytest.raises(ConfigError, match="--token of 12"):
+        check_address(host, 8017, None)
+    with pytest.raises(ConfigError, match="token: 11 characters"):
+        check_address(host, 8017, "x" * 11)
+    check_address(host, 8017, "x" * 12)
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_this_machine_alone_needs_none(host: str) -> None:
+    check_address(host, 0, None)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_ports_that_there_are_not(port: int) -> None:
+    with pytest.raises(ConfigError, match="port"):
+        check_address("127.0.0.1", port, None)
+
+
+def test_host_headers_of_other_hosts() -> None:
+    assert "192.168.1.5:8017" in host_headers("192.168.1.5", 8017)
+    assert "[fe80::1]:8017" in host_headers("fe80::1", 8017)
+    assert "localhost" in host_headers("127.0.0.1", 80)
+    assert "localhost" not in host_headers("127.0.0.1", 8017)
+
+
+def test_the_server_listens_where_it_says(folder: Path) -> None:
+    with _listen("127.0.0.1", 0) as listener:
+        host, port = listener.getsockname()
+        assert host == "127.0.0.1"
+        listener.listen()
+        with pytest.raises(ConfigError, match="--port 0 takes a free one"):
+            _listen("127.0.0.1", port)
+        assert socket.create_connection(("127.0.0.1", port), timeout=5)
