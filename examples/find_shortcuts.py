@@ -11,10 +11,12 @@ twice the evidence that an even map would give them.
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -177,10 +179,15 @@ def run(case: Case, photos: Path, out: Path, seed: int) -> Outcome:
     """Train a plain model and audit it on validation images."""
     data = case.make(photos, out / "data", seed)
     folder = out / "runs" / f"{case.name.replace(' ', '_').replace(',', '')}-{seed}"
-    if not (folder / "run.json").exists():
-        train(_changed(case.options, data=data, out=folder, seed=seed))
+    known = folder / "outcome.json"
+    if known.exists():
+        return Outcome(**json.loads(known.read_text(encoding="utf-8")))
+    shutil.rmtree(folder, ignore_errors=True)  # of a call that was stopped
+    train(_changed(case.options, data=data, out=folder, seed=seed))
     found = audit(str(folder), DataConfig(data=data), split="val", progress=False)
-    return judge(found, data, has_shortcut=case.has_shortcut)
+    outcome = judge(found, data, has_shortcut=case.has_shortcut)
+    known.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
+    return outcome
 
 
 def _changed(options: TrainConfig, **changes: object) -> TrainConfig:
@@ -222,7 +229,7 @@ def main(cases: Sequence[Case] = CASES) -> None:
     )
     parser.add_argument("photos", type=Path, help="folder that holds gender_coco/, pets_catdog/, ...")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for what is made; runs in it are used again"
+        "--out", type=Path, required=True, help="folder for what is made; what is done in it is used again"
     )
     parser.add_argument("--table", type=Path, help="file for the table")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds")

@@ -1,4 +1,6 @@
-"""Writes marks until it is killed: forks a writer for each line of its input, which says after how long.
+"""Writes marks until it is killed: forks a writer for each line of its input.
+
+A line says after how many writes, and how many seconds later: a loaded machine kills no earlier in the work.
 
 The n-th marks of a photo are `random_marks(size, n)`. Prints the last ones that were acknowledged.
 """
@@ -34,15 +36,15 @@ def main(folder: Path, ids: list[str]) -> None:
             os.close(reader)
             write_on(folder, ids, out)
         os.close(out)
-        # The first write has begun when the layer's lock is there; the wait is counted from then on.
-        while not (folder / "annotators/anna/.lock").exists():
-            time.sleep(0.0005)
-        time.sleep(float(line))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        writes, delay = line.split()
         with os.fdopen(reader) as told:
-            for number, version in (entry.split() for entry in told.read().splitlines()):
-                acknowledged[ids[int(number)]] = int(version)
+            entries = [told.readline() for _ in range(int(writes))]
+            time.sleep(float(delay))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            entries += told.read().splitlines()
+        for number, version in (entry.split() for entry in entries):
+            acknowledged[ids[int(number)]] = int(version)
         sys.stdout.write(json.dumps(acknowledged) + "\n")
         sys.stdout.flush()
 

@@ -165,7 +165,7 @@ def test_a_kill_at_any_moment_loses_one_stroke_at_most(folder: Path) -> None:
         random = np.random.default_rng(0)
         known = dict.fromkeys(ids, 0)
         for _ in range(ROUNDS):
-            writer.stdin.write(f"{random.uniform(0.001, 0.04):.4f}\n")
+            writer.stdin.write(f"{random.integers(4)} {random.uniform(0, 0.005):.4f}\n")
             writer.stdin.flush()
             acknowledged: dict[str, int] = json.loads(writer.stdout.readline())
             project = open_project(folder, annotator="anna")
