@@ -160,7 +160,8 @@ def test_closing_ends_it_too(correct: Correcting) -> None:
     assert correct.told()["state"] == "cancelled"
 
 
-def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path, how: signal.Signals) -> None:
     with correcting(data, None) as correct:
         mark(correct.project, TRAINING)
     run = Path(shutil.copytree(made.run, tmp_path / "run"))
@@ -181,16 +182,19 @@ def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path) -> 
             assert json.loads(get(url + "api/correct")[1])["state"] == "running"
             time.sleep(0.1)
         assert str(runs) in processes()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
-    assert str(runs) not in processes()
-    assert not runs.exists()
+        process.send_signal(how)
+        assert process.wait(timeout=60) == (0 if how == signal.SIGTERM else -how)
+        end = time.monotonic() + (30 if how == signal.SIGKILL else 0)
+        while str(runs) in processes():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    assert runs.exists() == (how == signal.SIGKILL)
 
 
 def processes() -> str:
     """Trainings that run, with their arguments."""
     listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-    return "\n".join(line for line in listed.splitlines() if "lookright.cli train" in line)
+    return "\n".join(line for line in listed.splitlines() if "with_parent train" in line)
 
 
 def test_cancelling_nothing_changes_nothing(correct: Correcting) -> None:

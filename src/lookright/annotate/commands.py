@@ -47,13 +47,14 @@ class Commands:
                 raise StoppedError
             with log.open("ab") as file:
                 self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "lookright.cli", *arguments],
-                    stdin=subprocess.DEVNULL,
+                    [sys.executable, "-m", "lookright.annotate.with_parent", *arguments],
+                    stdin=subprocess.PIPE,  # closed however this process ends, and so does the command
                     stdout=file,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl+C is for the server alone, which ends this group
                 )
-        code = process.wait()
+        with process:  # which closes the pipe
+            code = process.wait()
         if self._stop.is_set():
             raise StoppedError
         if code != 0:
