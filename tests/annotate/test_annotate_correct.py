@@ -1,9 +1,13 @@
 """Correct: a run is trained on what is marked, in the background, and measured beside the old one."""
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 from annotate_corrected import SIDE, Correcting, correcting, mark, train_small, write_split_photos
 from annotate_made import pixels
+from test_annotate_start import get, served
 
 from lookright.config import DataConfig
 from lookright.data import read_annotations
@@ -75,7 +80,7 @@ def test_it_is_trained_and_then_measured(done: Done) -> None:
     assert done.during[-1]["step"] == "evaluate"
     assert {told["epochs"] for told in done.during} == {2}
     assert done.told["epoch"] == 2
-    assert done.told["marked"] == len(TRAINING + TEST)
+    assert done.told["marked"] == len(TRAINING)
     seconds = [told["seconds"] for told in done.during]
     assert seconds == sorted(seconds)
     assert done.told["seconds"] >= seconds[-1]
@@ -129,13 +134,14 @@ def test_a_second_start_is_refused_and_cancelling_leaves_nothing(correct: Correc
     while not (run / "log.csv").is_file():
         assert correct.told()["state"] == "running", correct.told()
     assert 0 < correct.told()["epoch"] < 100_000
-    process = correct.corrections._process
+    process = correct.corrections._commands._process
     assert process is not None
     answer = correct.delete()
     assert answer.json()["state"] == "cancelled"
     assert process.poll() is not None
     assert group_of(process.pid) == ""
     assert not correct.corrections.runs.exists()
+    assert correct.corrections._free_folder().name == "corrected-2"  # maps are kept by the name
     assert "correction" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -147,11 +153,48 @@ def group_of(leader: int) -> str:
 
 def test_closing_ends_it_too(correct: Correcting) -> None:
     correct.post()
-    while correct.corrections._process is None:
+    while (process := correct.corrections._commands._process) is None:
         pass
     correct.corrections.close()
-    assert correct.corrections._process.poll() is not None
+    assert process.poll() is not None
     assert correct.told()["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path, how: signal.Signals) -> None:
+    with correcting(data, None) as correct:
+        mark(correct.project, TRAINING)
+    run = Path(shutil.copytree(made.run, tmp_path / "run"))
+    options = run / "config.yaml"
+    text = options.read_text(encoding="utf-8")
+    options.write_text(re.sub(r"^epochs: .*", "epochs: 100000", text, flags=re.MULTILINE), encoding="utf-8")
+    runs = tmp_path / "runs"
+    with served(str(data), "--annotator", "anna", "--run", str(run), "--runs", str(runs)) as (
+        url,
+        process,
+        _,
+    ):
+        token = re.search(r'name="token" content="([^"]+)"', get(url)[1].decode())
+        assert token is not None
+        request = urllib.request.Request(url + "api/correct", method="POST", headers={"X-Token": token[1]})
+        assert urllib.request.urlopen(request).status == 202
+        while not (runs / "corrected-1/log.csv").exists():
+            assert json.loads(get(url + "api/correct")[1])["state"] == "running"
+            time.sleep(0.1)
+        assert str(runs) in processes()
+        process.send_signal(how)
+        assert process.wait(timeout=60) == (0 if how == signal.SIGTERM else -how)
+        end = time.monotonic() + (30 if how == signal.SIGKILL else 0)
+        while str(runs) in processes():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    assert runs.exists() == (how == signal.SIGKILL)
+
+
+def processes() -> str:
+    """Trainings that run, with their arguments."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+    return "\n".join(line for line in listed.splitlines() if "with_parent train" in line)
 
 
 def test_cancelling_nothing_changes_nothing(correct: Correcting) -> None:

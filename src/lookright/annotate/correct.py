@@ -7,20 +7,18 @@ and what they print is kept in a log beside the run.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from csv import DictReader
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookright.annotate.commands import CommandError, Commands, StoppedError
 from lookright.annotate.pixels import POSITIVE
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
@@ -43,8 +41,6 @@ PROTOCOL = {"epochs": 15, "lr": 0.001}
 
 _TAKEN_OVER = ("backbone", "weights", "start", "image_size", "explainer", "target_layer", "train")
 _OLD = "old-evaluation"
-_PATIENCE = 5.0
-"""Seconds in which an interrupted process may tidy up."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,7 @@ class Progress:
     epochs: int = 0
     seconds: float = 0.0
     marked: int = 0
+    """photos of the training split"""
     error: str | None = None
     note: str | None = None
     """why there are no figures of one or both"""
@@ -103,12 +100,11 @@ class Corrections:
         self.device = device
         self._progress = Progress()
         self._started = 0.0
+        self._number = 0
         self._folder: Path | None = None
         self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stop = threading.Event()
+        self._commands = Commands()
         self._starting = threading.Lock()
-        self._calling = threading.Lock()
         self._opening = threading.Lock()
         self._opened: tuple[str, Looking] | None = None
 
@@ -130,12 +126,14 @@ class Corrections:
             options = self._options()
             folder = self._free_folder()
             self._folder, self._started = folder, time.monotonic()
-            self._stop.clear()
+            self._commands = Commands()
             self._progress = Progress("running", "train", epochs=int(options["epochs"]), marked=marked)
             self._thread = threading.Thread(
                 target=self._work, args=(folder, options), name="correction", daemon=True
             )
             self._thread.start()
+            # What the new map needs is loaded meanwhile: without an old model it is not there yet.
+            threading.Thread(target=import_module, args=("lookright.annotate.look",), daemon=True).start()
 
     def told(self) -> dict[str, Any]:
         """How far it is, as JSON tells it."""
@@ -150,11 +148,7 @@ class Corrections:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return
-        self._stop.set()
-        with self._calling:
-            process = self._process
-        if process is not None:
-            _end(process)
+        self._commands.stop()
         thread.join()
 
     def close(self) -> None:
@@ -175,7 +169,7 @@ class Corrections:
             return self._opened[1]
 
     def _check(self) -> int:
-        """The number of marked photos; refuse what cannot be trained."""
+        """The number of marked photos that are trained on; refuse what cannot be trained."""
         images, layer = self.project.images, self.project.layer
         if images.task is not Task.SINGLE_LABEL or len(images.classes) < 2:
             raise RefusedError(
@@ -195,7 +189,7 @@ class Corrections:
         for label, name in enumerate(images.classes):
             if not training[label]:
                 raise RefusedError(409, f"the class {name} has no photo in the training split; add some")
-        return len(marked)
+        return in_training
 
     def _options(self) -> dict[str, Any]:
         """Options of the new run: those of the old one where there is one."""
@@ -225,10 +219,12 @@ class Corrections:
         return None if folder is None else folder.path.resolve()
 
     def _free_folder(self) -> Path:
-        number = 1
-        while (folder := self.runs / f"corrected-{number}").exists() or _log(folder).exists():
-            number += 1
-        return folder
+        # A number is not used twice, not even after a cancelled run: maps are kept by the folder's name.
+        while True:
+            self._number += 1
+            folder = self.runs / f"corrected-{self._number}"
+            if not folder.exists() and not _log(folder).exists():
+                return folder
 
     def _data(self) -> list[str]:
         base, data = self.project.base.resolve(), self.project.images.root.resolve()
@@ -239,24 +235,22 @@ class Corrections:
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             given = [f"--{option_name(name).replace('_', '-')}={value}" for name, value in options.items()]
-            self._call(run, ["train", *self._data(), f"--out={run}", *given])
+            self._commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
             trained = True
             self._progress = replace(self._progress, step="evaluate", run=str(run))
             figures = self._measure(run)
-            self._progress = replace(
-                self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures
-            )
-        except _CancelledError:
+            end = replace(self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures)
+        except StoppedError:
             shutil.rmtree(run, ignore_errors=True)
             _log(run).unlink(missing_ok=True)
             with suppress(OSError):  # there are others
                 self.runs.rmdir()
-            self._progress = Progress("cancelled", marked=self._progress.marked)
-        except (_FailedError, LookrightError, OSError, ValueError, KeyError, TypeError) as error:
+            end = Progress("cancelled", marked=self._progress.marked)
+        except (CommandError, LookrightError, OSError, ValueError, KeyError, TypeError) as error:
             if not trained:
                 shutil.rmtree(run, ignore_errors=True)
-            self._progress = replace(self._progress, state="failed", error=str(error))
-        self._progress = replace(self._progress, seconds=self._seconds())
+            end = replace(self._progress, state="failed", error=str(error))
+        self._progress = replace(end, seconds=self._seconds())
 
     def _measure(self, run: Path) -> dict[str, Any]:
         """Figures of both runs on the test split, and why there are none."""
@@ -264,68 +258,22 @@ class Corrections:
             return {"note": "No photo is in the test split, so there are no figures."}
         old = self._old_run()
         usual = ["--split=test", f"--device={self.device}"]
-        self._call(run, ["evaluate", str(run), *usual])
+        self._commands.run(["evaluate", str(run), *usual], _log(run))
         figures: dict[str, Any] = {"new": _read_figures(run / "evaluation")}
         if old is not None:
             out = run / _OLD
-            self._call(run, ["evaluate", str(old), *usual, *self._data(), f"--out={out}"])
+            self._commands.run(["evaluate", str(old), *usual, *self._data(), f"--out={out}"], _log(run))
             figures["old"] = _read_figures(out)
         elif self.old is not None:
             figures["note"] = "The old model is no run of lookright, so its figures are not known."
         return figures
 
-    def _call(self, run: Path, arguments: list[str]) -> None:
-        """Run a command of lookright to its end.
-
-        Raises:
-            _CancelledError: it was ended.
-            _FailedError: it failed; with its last line.
-        """
-        with self._calling:
-            if self._stop.is_set():
-                raise _CancelledError
-            with _log(run).open("ab") as log:
-                self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "lookright.cli", *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl+C is for the server alone, which ends this group
-                )
-        code = process.wait()
-        if self._stop.is_set():
-            raise _CancelledError
-        if code != 0:
-            raise _FailedError(_last_line(_log(run)) or f"it ended with {code}")
-
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 1)
 
 
-class _CancelledError(Exception):
-    """Somebody has ended the correction."""
-
-
-class _FailedError(Exception):
-    """A command failed."""
-
-
 def _log(run: Path) -> Path:
     return run.with_name(f"{run.name}.log")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: it may tidy up, but not for long."""
-    with suppress(OSError):  # it has ended
-        process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_PATIENCE)
-    with suppress(OSError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)  # the group is there as long as one of them is
-        else:
-            process.kill()
-    process.wait()
 
 
 def _epochs_done(file: Path) -> int:
@@ -334,12 +282,6 @@ def _epochs_done(file: Path) -> int:
             return sum(1 for _ in DictReader(log))
     except OSError:
         return 0
-
-
-def _last_line(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return said.removeprefix("lookright: ").removeprefix("error: ")
 
 
 def _read_figures(folder: Path) -> Figures:

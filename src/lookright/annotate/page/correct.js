@@ -22,8 +22,8 @@ export class Correction {
   constructor(parts) {
     this.#parts = parts;
     byId("correction").append(
-      element("div", { class: "title" }, this.#title, this.#cancel, this.#close),
-      this.#bar, this.#text, this.#figures, this.#compareLine,
+      element("div", { class: "title" }, this.#title, this.#compareLine, this.#cancel, this.#close),
+      this.#bar, this.#text, this.#figures,
     );
     this.#cancel.addEventListener("click", () => this.#stop());
     this.#close.addEventListener("click", () => {
