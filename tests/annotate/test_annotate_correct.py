@@ -194,7 +194,7 @@ def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path, how
 def processes() -> str:
     """Trainings that run, with their arguments."""
     listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-    return "\n".join(line for line in listed.splitlines() if "with_parent train" in line)
+    return "\n".join(line for line in listed.splitlines() if "with_parent lookright.cli train" in line)
 
 
 def test_cancelling_nothing_changes_nothing(correct: Correcting) -> None:

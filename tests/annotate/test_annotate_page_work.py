@@ -386,7 +386,7 @@ def test_the_map_is_laid_over_the_photo(with_model: Tab) -> None:
         return with_model.page.locator("#canvas").screenshot()
 
     plain = picture()
-    with with_model.page.expect_response("**/api/images/0/map", timeout=60_000):
+    with with_model.page.expect_response("**/api/images/0/map*", timeout=60_000):
         with_model.page.keyboard.press("m")
     with_model.page.wait_for_timeout(400)
     mapped = picture()

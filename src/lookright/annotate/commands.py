@@ -47,7 +47,7 @@ class Commands:
                 raise StoppedError
             with log.open("ab") as file:
                 self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "lookright.annotate.with_parent", *arguments],
+                    [sys.executable, "-m", "lookright.annotate.with_parent", "lookright.cli", *arguments],
                     stdin=subprocess.PIPE,  # closed however this process ends, and so does the command
                     stdout=file,
                     stderr=subprocess.STDOUT,

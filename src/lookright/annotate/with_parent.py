@@ -1,4 +1,4 @@
-"""`python -m lookright.annotate.with_parent COMMAND ...`: a command that ends when its parent does.
+"""`python -m lookright.annotate.with_parent MODULE ...`: runs a module that ends when its parent does.
 
 The parent holds the other end of its standard input, which is closed however the parent ends.
 """
@@ -6,6 +6,7 @@ The parent holds the other end of its standard input, which is closed however th
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -28,6 +29,5 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from lookright.cli import main
-
-    main(sys.argv[1:])
+    del sys.argv[0]  # the module finds its own name there
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
