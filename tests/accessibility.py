@@ -1,9 +1,10 @@
-"""What axe finds on a page: an automatic check of accessibility."""
+"""Checks of accessibility that every page has to pass."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 
 def complaints(browser: "Browser", address: str, **options: object) -> list[str]:
@@ -28,3 +29,18 @@ def complaints(browser: "Browser", address: str, **options: object) -> list[str]
             found.append(f"{scheme}: {violation['impact']} {violation['id']}: {element}")
         context.close()
     return found
+
+
+def check_names_and_headings(page: "Page") -> None:
+    """Every control has a name, every picture a text; headings begin with one h1 and leave out no level."""
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll("input, select, button, a, [tabindex='0']")].filter(
+            (e) => !(e.labels?.length || e.innerText?.trim() || e.getAttribute("aria-label")
+                || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+    assert page.locator("img:not([alt])").count() == 0
+    levels = page.locator("h1, h2, h3").evaluate_all("headings => headings.map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))

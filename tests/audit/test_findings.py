@@ -21,7 +21,6 @@ HARMLESS = Cluster(
     pattern=0.0,
     common=np.zeros((3, 8, 8), dtype=np.float32),
     moves=np.linspace(1.0, 2.0, 20),
-    mean=np.ones((7, 7), dtype=np.float32) / 49,
     annotated=20,
     iou=0.5,
     lift=2.0,

@@ -1,13 +1,12 @@
 """The report in a real browser, from file://."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from accessibility import complaints
+from accessibility import check_names_and_headings, complaints
 from lookright.report import build_report
 
 if TYPE_CHECKING:
@@ -117,17 +116,7 @@ def test_everything_is_there_without_scripts(browser: "Browser", address: str) -
 
 
 def test_every_control_has_a_name_and_every_picture_a_text(page: "Page") -> None:
-    unnamed = page.evaluate(
-        """() => [...document.querySelectorAll("input, select, button, a, [tabindex='0']")].filter(
-            (e) => !(e.labels?.length || e.innerText?.trim() || e.getAttribute("aria-label")
-                || e.getAttribute("aria-labelledby"))).map((e) => e.outerHTML)"""
-    )
-    assert unnamed == []
-    assert page.locator("img:not([alt])").count() == 0
-    levels = page.locator("h1, h2, h3").evaluate_all("headings => headings.map(h => +h.tagName[1])")
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
+    check_names_and_headings(page)
 
 
 @pytest.mark.parametrize("width", [360, 1440])

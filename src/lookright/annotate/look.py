@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from functools import lru_cache
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from lookright.annotate.encoded import encoded
 from lookright.annotate.order import Prediction
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
@@ -132,7 +132,7 @@ class Looking:
         """
         shrink = min(1.0, _LAYER / max(size))
         width, height = (max(round(side * shrink), 1) for side in size)
-        return _png(heat(self.explanation(index), (width, height)))
+        return encoded(heat(self.explanation(index), (width, height)), "PNG", compress_level=1)
 
     def region(self, index: int, size: tuple[int, int], share: float) -> bytes:
         """Where the map is highest: a grey PNG, 255 in the region.
@@ -145,7 +145,8 @@ class Looking:
         Raises:
             DataError, NonFiniteError: as `explanation`
         """
-        return _png(Image.fromarray(highest(self.explanation(index), size, share)))
+        region = Image.fromarray(highest(self.explanation(index), size, share))
+        return encoded(region, "PNG", compress_level=1)
 
     def _predict(self, indices: list[int], image: Tensor) -> None:
         network = self.model.classifier.network
@@ -215,9 +216,3 @@ def highest(explanation: Map, size: tuple[int, int], share: float) -> NDArray[np
     rank = max(round(share * value.size), 1)
     threshold = np.partition(value, -rank, axis=None)[-rank]
     return np.where((value >= threshold) & (value > 0), np.uint8(255), np.uint8(0))
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

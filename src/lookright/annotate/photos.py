@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from lookright.annotate.encoded import encoded
 from lookright.annotate.kept import Kept
 from lookright.data.annotations import Item
 from lookright.data.images import decode, exif_orientation, open_frame, open_picture, turn
@@ -77,22 +77,17 @@ class PhotoStore:
             self._types[index] = media_type
             return path.read_bytes()
         upright = open_picture(path).image
-        buffer = io.BytesIO()
         if stored.format == "JPEG":
-            upright.save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-        else:
-            upright.save(buffer, "PNG", compress_level=1)
-            media_type = "image/png"
-        self._types[index] = media_type
-        return buffer.getvalue()
+            self._types[index] = "image/jpeg"
+            return encoded(upright, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        self._types[index] = "image/png"
+        return encoded(upright, "PNG", compress_level=1)
 
     def _shrink(self, index: int) -> bytes:
         path = self._items[index].path
         image = _open_reduced(path) or open_picture(path).image
         image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=80)
-        return buffer.getvalue()
+        return encoded(image, "JPEG", quality=80)
 
 
 def _open_reduced(path: Path) -> Image.Image | None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookright.annotate.encoded import encoded
 from lookright.annotate.refused import RefusedError
 from lookright.data.align import align_marks
 from lookright.data.annotations import Marks
@@ -97,9 +98,7 @@ def encode_marks(marks: Grey) -> bytes:
     Args:
         marks: (H, W)
     """
-    buffer = io.BytesIO()
-    Image.fromarray(marks).save(buffer, "PNG", compress_level=_QUICK)
-    return buffer.getvalue()
+    return encoded(Image.fromarray(marks), "PNG", compress_level=_QUICK)
 
 
 def of_photo(marks: Marks, photo: Frame, photo_id: str) -> Grey:

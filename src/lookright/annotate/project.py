@@ -18,8 +18,7 @@ from lookright.data.images import open_frame
 from lookright.data.layout import Photos, find_photos
 from lookright.data.readers.annotators import ANNOTATORS, annotator_places, read_annotators
 from lookright.data.readers.folders import KINDS, NEGATIVE, POSITIVE, SIGNED, read_folders
-from lookright.data.splits import label_photos
-from lookright.data.tables import LABELS_CSV, SPLIT_CSV
+from lookright.data.splits import is_labelled, label_photos, without_labels
 from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.types import Task
 
@@ -179,8 +178,7 @@ def login_name() -> str:
 
 def _label(photos: Photos) -> AnnotationSet:
     """All photos that count, with labels where there are any; sorted by id."""
-    tables = any((photos.root / table).is_file() for table in (SPLIT_CSV, LABELS_CSV))
-    if tables or any(photo.class_name is not None for photo in photos.all):
+    if is_labelled(photos):
         found = label_photos(photos)
         if found.task is Task.MULTI_LABEL:
             raise ConfigError(
@@ -188,8 +186,7 @@ def _label(photos: Photos) -> AnnotationSet:
                 "one; draw those of each class with a tool that writes masks/<class>/"
             )
     else:
-        items = tuple(Item(photo.id, photo.path, -1, photo.split or "") for photo in photos.all)
-        found = AnnotationSet(photos.root, (), items)
+        found = without_labels(photos)
     names, unnamed = mask_names(photos)
     left_out = len(photos.all) - len([item for item in found.items if item.id in names])
     kept = tuple(sorted((item for item in found.items if item.id in names), key=lambda item: item.id))

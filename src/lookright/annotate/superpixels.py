@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookright.annotate.encoded import encoded
 from lookright.data.images import load_image
 
 LEVELS = 5
@@ -87,6 +87,4 @@ def draw(path: Path, level: int) -> bytes:
     number = segments(load_image(path), level)
     colours = np.zeros((*number.shape, 3), dtype=np.uint8)  # blue stays 0: there are never 65536
     colours[..., 0], colours[..., 1] = number & 255, number >> 8
-    buffer = io.BytesIO()
-    Image.fromarray(colours).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return encoded(Image.fromarray(colours), "PNG", compress_level=1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from lookright.audit.clusters import cluster_explanations
 from lookright.audit.findings import FEWEST, PATTERN_FROM, Finding, find, suspicion
 from lookright.audit.looks import Looks
-from lookright.audit.pattern import find_pattern
+from lookright.audit.pattern import Pattern, find_pattern
 from lookright.audit.regions import Place, densest_place
 from lookright.audit.sameness import pixel_variance, sameness
 
@@ -51,8 +51,6 @@ class Cluster:
     """that pattern, (3, 8, 8) from 0 to 255"""
     moves: NDArray[np.float64]
     """per image, how much more covering the map's region moves the prediction than covering another place"""
-    mean: NDArray[np.float32]
-    """the mean map, (h, w), sum 1"""
     annotated: int = 0
     iou: float | None = None
     lift: float | None = None
@@ -116,11 +114,10 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
         shows = np.zeros(len(looks), dtype=bool)
         if pattern.explained >= PATTERN_FROM:
             shows[explained] = pattern.holds & pattern.off_centre
-        for number in range(groups.max() + 1):
-            members = rows[groups == number]
-            cluster = _cluster(looks, label, number, members, len(rows), of_all)
-            share = float(shows[members].mean())
-            found.append(replace(cluster, pattern=share, common=pattern.picture.numpy()))
+        found += [
+            _cluster(looks, number, rows[groups == number], len(rows), of_all, shows, pattern)
+            for number in range(groups.max() + 1)
+        ]
     judged = [replace(cluster, findings=find(cluster, _others(cluster, found))) for cluster in found]
     return sorted(
         judged, key=lambda cluster: (not cluster.is_suspected, cluster.size < FEWEST, -cluster.suspicion)
@@ -128,8 +125,15 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
 
 
 def _cluster(
-    looks: Looks, label: int, number: int, rows: NDArray[np.int64], of: int, of_all: Tensor
+    looks: Looks,
+    number: int,
+    rows: NDArray[np.int64],
+    of: int,
+    of_all: Tensor,
+    shows: NDArray[np.bool_],
+    pattern: Pattern,
 ) -> Cluster:
+    label = int(looks.predicted[rows[0]])
     at = torch.from_numpy(rows)
     maps = looks.explanation[at].clamp(min=0)
     maps = maps / maps.sum(dim=(1, 2), keepdim=True)
@@ -148,10 +152,9 @@ def _cluster(
         border=float(looks.border[rows].mean()),
         place=place,
         sameness=sameness(looks.thumbnails[at], of_all, place),
-        pattern=0.0,
-        common=np.zeros((3, 8, 8), dtype=np.float32),
+        pattern=float(shows[rows].mean()),
+        common=pattern.picture.numpy(),
         moves=(looks.effect - looks.effect_elsewhere)[rows],
-        mean=mean.numpy(),
         annotated=len(annotated),
         iou=float(np.nanmean(looks.iou[annotated])) if len(annotated) else None,
         lift=_lift(looks, annotated),

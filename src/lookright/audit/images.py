@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from lookright.config import DataConfig
-from lookright.data import AnnotationSet, Item, read_annotations
+from lookright.data import AnnotationSet, read_annotations
 from lookright.data.layout import find_photos
-from lookright.data.tables import LABELS_CSV, SPLIT_CSV
+from lookright.data.splits import is_labelled, without_labels
 from lookright.engine.evaluate import matching
 from lookright.engine.setup import warn_of_problems
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
@@ -26,7 +25,8 @@ def read_photos(config: DataConfig) -> AnnotationSet:
         ConfigError: the labels are not one class per image.
         DataError: it cannot be used.
     """
-    if _has_labels(config.data):
+    photos = find_photos(config.data)
+    if is_labelled(photos):
         found = read_annotations(config)
         if found.task is not Task.SINGLE_LABEL:
             raise ConfigError(
@@ -35,9 +35,7 @@ def read_photos(config: DataConfig) -> AnnotationSet:
             )
         warn_of_problems(found)
         return found
-    photos = find_photos(config.data)
-    items = tuple(Item(photo.id, photo.path, UNKNOWN, photo.split or "") for photo in photos.all)
-    return AnnotationSet(photos.root, (), items)
+    return without_labels(photos)
 
 
 def of_split(found: AnnotationSet, split: str | None, model: ExplainedClassifier) -> AnnotationSet:
@@ -78,10 +76,3 @@ def _known(found: AnnotationSet, classes: tuple[str, ...]) -> AnnotationSet:
 
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", " ")
-
-
-def _has_labels(root: Path | None) -> bool:
-    """Whether a table or a folder says of any photo what it shows."""
-    if root is not None and any((root / name).is_file() for name in (LABELS_CSV, SPLIT_CSV)):
-        return True
-    return any(photo.class_name is not None for photo in find_photos(root).all)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from lookright.cli.parser import DEVICES, Parser, fail, say
+from lookright.cli.parser import Parser, add_device, fail, say
 
 _NEEDS = ("starlette", "uvicorn", "skimage")
 
@@ -46,7 +46,7 @@ def annotate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
     )
-    parser.add_argument("--device", type=DEVICES, default="auto", help="where models compute")
+    add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
 
 

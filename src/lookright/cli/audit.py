@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
-from lookright.cli.parser import DEVICES, Parser, add_options, read_config, say
+from lookright.cli.parser import Parser, add_device, add_options, read_config, say
 from lookright.config import DataConfig
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def audit_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--clusters", type=int, default=8, help="most groups of explanations per class")
     parser.add_argument("--gallery", type=int, default=48, help="how many images to list on the page")
-    parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
+    add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
     group = parser.add_argument_group("A model that is not a run")
     group.add_argument(

@@ -15,7 +15,7 @@ from lookright.cli.bench import bench, bench_arguments
 from lookright.cli.cache import cache_arguments, show_cache
 from lookright.cli.data import data, data_arguments
 from lookright.cli.pack import pack, pack_arguments
-from lookright.cli.parser import DEVICES, Parser, add_options, fail, is_first_process, read_config, say
+from lookright.cli.parser import Parser, add_device, add_options, fail, is_first_process, read_config, say
 from lookright.config import DataConfig, TrainConfig
 
 
@@ -43,7 +43,7 @@ def _evaluate_arguments(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("--split", type=str, default="test", help="which images, as split.csv names them")
     parser.add_argument("--out", type=Path | None, default=None, help="folder to write (default: in RUN)")
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
     parser.add_argument("--workers", type=int, default=0, help="processes that load images")
     parser.add_argument(
@@ -244,11 +244,7 @@ def _demo(options: Namespace) -> None:
 def _add_run_and_images(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
-    _add_device(parser)
-
-
-def _add_device(parser: Parser) -> None:
-    parser.add_argument("--device", type=DEVICES, default="auto", help="where to compute")
+    add_device(parser)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Parser], None], Callable[[Namespace], None]]] = {

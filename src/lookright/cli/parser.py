@@ -88,6 +88,11 @@ def add_options(parser: Parser, config: type, leave_out: Sequence[str] = ()) -> 
         group.add_argument(flag, **kwargs)
 
 
+def add_device(parser: Parser, help: str = "where to compute") -> None:
+    """Add the option that says where to compute."""
+    parser.add_argument("--device", type=DEVICES, default="auto", help=help)
+
+
 def read_config(config: type[C], options: Namespace) -> C:
     """Make a configuration of what was given, with defaults for the rest."""
     given = {f.name: options.get(option_name(f.name), getattr(config(), f.name)) for f in fields(config)}

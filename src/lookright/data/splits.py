@@ -62,6 +62,18 @@ def label_photos(photos: Photos) -> AnnotationSet:
     return AnnotationSet(photos.root, classes, tuple(items), (*problems, *more), task)
 
 
+def is_labelled(photos: Photos) -> bool:
+    """Whether a table or a folder says of any photo what it shows."""
+    tables = any((photos.root / name).is_file() for name in (LABELS_CSV, SPLIT_CSV))
+    return tables or any(photo.class_name is not None for photo in photos.all)
+
+
+def without_labels(photos: Photos) -> AnnotationSet:
+    """Give photos that nobody has labelled: label -1, and the split that their folder says, if any."""
+    items = tuple(Item(photo.id, photo.path, -1, photo.split or "") for photo in photos.all)
+    return AnnotationSet(photos.root, (), items)
+
+
 def _rows(photos: Photos) -> tuple[Task, list[Photo], list[Row], list[Problem]]:
     """The photos that are used, and the row of each."""
     table, labels_table = photos.root / SPLIT_CSV, photos.root / LABELS_CSV
