@@ -15,16 +15,23 @@ def written(method: str) -> str:
 
 
 SUM = METHODS["auto"].sum
+FIT = "soft-iou(score='logit', images=100)"
 WEIGHT = parse_sum("method", SUM)[3].weight
 
 
 @pytest.mark.parametrize(
     ("method", "meant"),
     [
-        ("auto", f"complete + isolate + evidence + {WEIGHT}*soft-iou(score='logit')"),
-        ("0.5*auto", f"complete + isolate + 0.5*evidence + {0.5 * WEIGHT}*soft-iou(score='logit')"),
-        ("0*auto", "complete + isolate + 0.0*evidence + 0.0*soft-iou(score='logit')"),
-        ("hint + 4*auto", f"hint + complete + isolate + 4.0*evidence + {4 * WEIGHT}*soft-iou(score='logit')"),
+        ("auto", f"complete + isolate + evidence + {WEIGHT}*{FIT}"),
+        (
+            "0.5*auto",
+            f"complete + isolate + 0.5*evidence + {0.5 * WEIGHT}*{FIT}",
+        ),
+        ("0*auto", f"complete + isolate + 0.0*evidence + 0.0*{FIT}"),
+        (
+            "hint + 4*auto",
+            f"hint + complete + isolate + 4.0*evidence + {4 * WEIGHT}*{FIT}",
+        ),
         ("res-g + complete", "res-g + complete"),
         ("soft-iou", "soft-iou"),
     ],
@@ -64,6 +71,25 @@ def test_soft_iou_of_a_score(score: str) -> None:
     assert SoftIoU().request.score is Score.CONTRAST, "one loss's choice is not that of others"
     maps, marks = torch.rand(3, 1, 4, 4), (torch.rand(3, 1, 4, 4) > 0.5).float()
     assert torch.equal(SoftIoU(score)(maps, marks), SoftIoU()(maps, marks))
+
+
+@pytest.mark.parametrize(
+    ("training_images", "weight"), [(None, 3.0), (10, 3.0), (100, 3.0), (200, 1.5), (1200, 0.25)]
+)
+def test_the_fit_of_the_map_counts_as_much_as_so_many_images(
+    training_images: int | None, weight: float
+) -> None:
+    """As prior knowledge it does not grow with the data; the other losses keep their weights."""
+    config = TrainConfig(method="evidence + 3*soft-iou(images=100)")
+    evidence, overlap = build_objective(config, 32, images=training_images).terms
+    assert (evidence.weight, overlap.weight) == (1.0, pytest.approx(weight))
+    _, whole = build_objective(TrainConfig(method="evidence + 3*soft-iou"), 32, images=1200).terms
+    assert whole.weight == 3.0
+
+
+def test_full_weight_for_no_image() -> None:
+    with pytest.raises(ConfigError, match="images: got 0, need 1 or more"):
+        build_objective(TrainConfig(method="soft-iou(images=0)"), 32)
 
 
 def test_score_of_the_command_line_wins() -> None:

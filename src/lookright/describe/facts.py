@@ -254,13 +254,15 @@ def _options(
 ) -> tuple[Option, ...]:
     found = []
     config = {f.name: f.metadata["help"].partition(": ")[2] for f in fields(TrainConfig)}
+    defaults = TrainConfig()
     for parameter in inspect.signature(takes).parameters.values():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         needed = parameter.default is parameter.empty
         name = parameter.name
         if not named or name in hidden or (needed and only_with_default):
             continue
-        flag = "--" + option_name(name).replace("_", "-") if only_with_default and name in config else ""
+        falls_back = only_with_default and name in config and getattr(defaults, name) == parameter.default
+        flag = "--" + option_name(name).replace("_", "-") if falls_back else ""
         text = doc.arguments.get(name) or (config.get(name, "") if flag else "")
         found.append(Option(name, "" if needed else _written(parameter.default), text, flag))
     return tuple(found)

@@ -102,13 +102,13 @@ def set_up(config: TrainConfig) -> Setup:
         image_size=config.image_size,
     )
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
-    objective = make_objective(config, classifier, explainer, output.task)
     completion, isolation = make_completion(config, output.task), make_isolation(config, output.task)
     if isinstance(data, ShardIndex):
         _refuse_stream(config, complete=completion is not None, isolate=isolation is not None)
     train = make_images(data, "train", classifier, config, output, isolation)
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
+    objective = make_objective(config, classifier, explainer, output.task, images=len(train))
     counterexamples, exchange = make_counterexamples(config), make_exchange(config)
     exchanges, boundary = None, None
     if exchange is not None:
@@ -213,7 +213,12 @@ def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output
 
 
 def make_objective(
-    config: TrainConfig, classifier: Classifier, explainer: Explainer, task: Task = Task.SINGLE_LABEL
+    config: TrainConfig,
+    classifier: Classifier,
+    explainer: Explainer,
+    task: Task = Task.SINGLE_LABEL,
+    *,
+    images: int | None = None,
 ) -> Objective:
     """Make the objective of a run and try it out on a blank image.
 
@@ -222,13 +227,14 @@ def make_objective(
         classifier: what learns of it is decided already (see `apply_scope`)
         explainer: of the run
         task: what the network predicts
+        images: how many are trained on; None: they do not count
 
     Raises:
         ConfigError: a method does not fit the network, the task or the options.
     """
     network = classifier.network
     stages = find_stages(network, image_size=config.image_size)
-    objective = build_objective(config, find_stride(explainer), stages, task=task)
+    objective = build_objective(config, find_stride(explainer), stages, task=task, images=images)
     check_fits(task, [term.loss for term in objective.terms], config)
     _place_gradients(objective, config, classifier)
     try_out(objective, explainer)

@@ -16,7 +16,12 @@ from lookright.types import Score, Target, Task
 
 
 def build_objective(
-    config: TrainConfig, stride: int, layers: tuple[str, ...] = (), *, task: Task = Task.SINGLE_LABEL
+    config: TrainConfig,
+    stride: int,
+    layers: tuple[str, ...] = (),
+    *,
+    task: Task = Task.SINGLE_LABEL,
+    images: int | None = None,
 ) -> Objective:
     """Make the objective of a run.
 
@@ -26,6 +31,7 @@ def build_objective(
         stride: pixels per cell of the explanation, for imputers that work on the image
         layers: the stages of the network, lowest first, for losses on several layers
         task: what the network predicts
+        images: how many are trained on, for weights that depend on it; None: not known, they are whole
 
     Raises:
         ConfigError: an unknown method, a path that does not import, an option that is not there or out of
@@ -36,7 +42,7 @@ def build_objective(
         >>> [(type(term.loss).__name__, term.weight) for term in objective.terms]
         [('RES', 1.0), ('GRADIA', 0.3)]
     """
-    context = MethodContext(config, stride, layers)
+    context = MethodContext(config, stride, layers, images=images)
     terms = [term for part in parse_method(config) for term in _terms(part, context)]
     for term in terms:
         term.loss.resize = ResizeRule(config.resize)
@@ -79,7 +85,7 @@ def spell_out(config: TrainConfig) -> str:
 
     Example:
         >>> spell_out(TrainConfig(method="2*auto"))
-        "complete + isolate + 2.0*evidence + 6.0*soft-iou(score='logit')"
+        "complete + isolate + 2.0*evidence + 6.0*soft-iou(score='logit', images=100)"
         >>> spell_out(TrainConfig(method=".30*res-g"))  # stands for nothing else: as it was written
         '.30*res-g'
     """

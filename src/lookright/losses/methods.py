@@ -39,6 +39,8 @@ class MethodContext:
     """the stages of the network, lowest first, for losses on several layers"""
     name: str = ""
     """of the method, as the user wrote it, for messages"""
+    images: int | None = None
+    """how many images are trained on; None: not known yet"""
 
 
 Recipe = Callable[[MethodContext, Options], list[Term]]
@@ -176,6 +178,26 @@ def _evidence(context: MethodContext, options: Options) -> list[Term]:
     return cast(list[Term], make("method", _outside, given, name=context.name))
 
 
+def _overlap(
+    *, training_images: int | None, score: str = "contrast", images: int | None = None
+) -> list[Term]:
+    """Make the term of soft IoU.
+
+    Args:
+        images: how many training images it has its full weight for; with n of them, n > images, it is weighed
+            by images / n: as prior knowledge, it says as much beside many images as beside few
+    """
+    if images is not None and images < 1:
+        raise ConfigError(f"images: got {images}, need 1 or more")
+    weight = 1.0 if images is None or training_images is None else min(1.0, images / training_images)
+    return [Term(SoftIoU(score), weight)]
+
+
+def _soft_iou(context: MethodContext, options: Options) -> list[Term]:
+    given = {"training_images": context.images}
+    return cast(list[Term], make("method", _overlap, options, name=context.name, given=given))
+
+
 def _layers(
     *, stages: tuple[str, ...], layers: str | Sequence[str] = "all", published: bool = False
 ) -> list[Term]:
@@ -216,7 +238,7 @@ def _flags(config: TrainConfig, *names: str) -> dict[str, object]:
     return {name: getattr(config, name) for name in names}
 
 
-_RECOMMENDED = "complete + isolate + evidence + 3*soft-iou(score=logit)"
+_RECOMMENDED = "complete + isolate + evidence + 3*soft-iou(score=logit, images=100)"
 
 METHODS: dict[str, MethodInfo] = {
     info.name: info
@@ -256,7 +278,11 @@ METHODS: dict[str, MethodInfo] = {
             takes=_outside,
         ),
         MethodInfo(
-            "soft-iou", "one minus the soft overlap of explanation and positive marks", SoftIoU, _one(SoftIoU)
+            "soft-iou",
+            "one minus the soft overlap of explanation and positive marks",
+            SoftIoU,
+            _soft_iou,
+            takes=_overlap,
         ),
         MethodInfo(
             "cyborg", "squared distance to a graded map, in exchange for the prediction", CYBORG, _one(CYBORG)

@@ -181,11 +181,12 @@ def _objectives(configs: Sequence[TrainConfig], parts: Sequence[SeedPart], setup
     made = []
     for i, (config, part) in enumerate(zip(configs, parts, strict=True)):
         torch.set_rng_state(part.random_state)
+        images = len(part.setup.train)
         if i == 0:  # tried out
-            made.append(make_objective(config, setup.classifier, setup.explainer, task))
+            made.append(make_objective(config, setup.classifier, setup.explainer, task, images=images))
             check_annotations(config.method, [term.loss for term in made[0].terms], part.setup.train)
         else:
-            made.append(build_objective(config, stride, stages, task=task))
+            made.append(build_objective(config, stride, stages, task=task, images=images))
     for request in made[0].requests:
         if request.explainer is not None or request.channels:
             raise ApartError("a loss is defined on an explainer of its own")
