@@ -33,6 +33,7 @@ SAID = {
         "its rate / that of a large matrix product",
         "epoch, whole network / cached, time",
     },
+    "annotate": {"*Correct* pressed, 8 marked photos, to the first new map"},
     "many": {"5 methods x 2 seeds at once / one method's, time"},
     "loading": {"loading, from memory / plain step, speed", "loading, decoding / plain step, speed"},
     "threshold": {"adaptive threshold", "loop over candidates / adaptive threshold, time"},
@@ -44,8 +45,9 @@ SAID = {
 def test_a_quick_run_measures_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Its processes take seconds to start; test_memory.py does that.
+    # Their processes take seconds to start; test_memory.py and tests/annotate do that.
     monkeypatch.setattr("lookright.bench.suite.peak_bytes", lambda *_, **__: 1.0)
+    monkeypatch.setattr("lookright.bench.corrected.seconds_to_first_map", lambda *_: 1.0)
     main(["--quick", "--out", str(tmp_path / "bench"), "--device", "cpu"])
     whole = json.loads((tmp_path / "bench" / "bench.json").read_text(encoding="utf-8"))
     figures = whole["figures"]

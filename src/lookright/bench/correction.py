@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -94,9 +95,14 @@ def make_correction(folder: Path, settings: Settings, device: torch.device) -> C
         batch_size=settings.correction_batch_size,
         best="last",
         precision=settings.precision,
-        accelerator="cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu",
+        accelerator=accelerator_of(device),
     )
     return Correction(config, FeatureStore())
+
+
+def accelerator_of(device: torch.device) -> Literal["cpu", "cuda", "mps"]:
+    """What the options of a run call a device."""
+    return "cuda" if device.type == "cuda" else "mps" if device.type == "mps" else "cpu"
 
 
 def has_weights(settings: Settings) -> bool:

@@ -37,6 +37,8 @@ class Settings:
     correction_images: int = 100
     correction_batch_size: int = 20
     correction_epochs: int = 100
+    corrected_epochs: int = 15
+    """of the correction that the page starts"""
     many_seeds: int = 10
     """of each method of a comparison"""
     whole_epochs: int = 3
@@ -76,6 +78,7 @@ QUICK = Settings(
     correction_images=8,
     correction_batch_size=4,
     correction_epochs=2,
+    corrected_epochs=1,
     many_seeds=2,
     whole_epochs=2,
     product_size=64,

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from lookright.bench.compiled import compiled_figures
+from lookright.bench.corrected import corrected_figures
 from lookright.bench.correction import correction_figures
 from lookright.bench.evaluation import measure_evaluation, write_photos
 from lookright.bench.input_gradients import input_gradient_figures
@@ -236,6 +237,7 @@ SECTIONS: Mapping[str, Section] = {
     "maps": _needing("captum", _needing("pytorch_grad_cam", map_figures)),
     "evaluation": evaluation_figures,
     "correction": correction_figures,
+    "annotate": corrected_figures,
     "many": many_figures,
     "loading": loading_figures,
     "threshold": threshold_figures,
