@@ -2,9 +2,10 @@
 
 python examples/annotation_order.py ../shared/data --out runs/order --table docs/annotation_order.md
 
-A plain model is trained on 200 photos that nobody annotated; of these the first 12, 24 or 48 are annotated,
-in the order that the page would have them with that model, or at random; and `auto` is trained anew. Photos
-of people as they are, and with a stamped marker that tells the class in training and not in the test.
+A plain model is trained on 200 photos that nobody annotated; of these the first 6 or 24 are annotated, in the
+order that the page would have them with that model, in one that shows each way of looking in turn, or at
+random; and `auto` is trained anew. Photos of people as they are, and with a stamped marker that tells the
+class in training and not in the test.
 """
 
 from __future__ import annotations
@@ -26,17 +27,20 @@ import torch
 from scipy.stats import t
 
 from lookright.annotate.look import open_looking
-from lookright.annotate.order import teaching_order
+from lookright.annotate.order import spread, teaching_order
+from lookright.audit.cluster_table import make_clusters
+from lookright.audit.looks import look
 from lookright.config import DecoyConfig, TrainConfig
 from lookright.data import AnnotationSet, Item
 from lookright.data.annotations import MaskFiles
 from lookright.data.prepare import prepare_decoy
 from lookright.data.splits import shuffle_key
 from lookright.engine.evaluate import evaluate
-from lookright.engine.setup import choose, read_data
+from lookright.engine.setup import choose, make_dataset, read_data
 from lookright.engine.train import train
+from lookright.engine.trained_run import open_run
 
-BUDGETS = (12, 24, 48)
+BUDGETS = (6, 24)
 MEASURES = ("accuracy", "worst_group_accuracy", "iou")
 OPTIONS = TrainConfig(
     train="last-stage", train_per_class=100, epochs=10, validate_every=5, lr=0.001, negatives_outside=0.1
@@ -60,7 +64,17 @@ def as_the_page(run: str, images: AnnotationSet, seed: int) -> list[int]:
     return teaching_order(looking.images.items, looking.predictions, len(looking.classes))
 
 
-ORDERS: dict[str, Order] = {"at random": at_random, "as the page": as_the_page}
+def by_clusters(run: str, images: AnnotationSet, seed: int) -> list[int]:
+    """The most typical photo of each of the audit's clusters, then the next one of each; suspects first."""
+    model = open_run(Path(run))
+    found = make_clusters(
+        look(model, images, make_dataset(images, model.classifier, model.config), progress=False)
+    )
+    cluster = {row: number for number, one in enumerate(found) for row in one.rows}
+    return spread(cluster, cluster.__getitem__)
+
+
+ORDERS: dict[str, Order] = {"at random": at_random, "as the page": as_the_page, "by clusters": by_clusters}
 
 
 def make_sets(photos: Path, out: Path) -> dict[str, Path]:
@@ -126,26 +140,31 @@ def _figures(folder: Path) -> dict[str, str]:
 def table(rows: Sequence[dict[str, str]]) -> str:
     """Lay out the means as Markdown, and how far one order is ahead of the other: mean and 95 % interval."""
     lines = [
-        "| photos | annotated | measure | plain | at random | as the page | page - random, paired |",
-        "|---|---|---|---|---|---|---|",
+        "| photos | annotated | measure | plain | at random | as the page | ahead of random | by clusters | "
+        "ahead of random |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, budget, measure in product(
-        dict.fromkeys(row["set"] for row in rows), dict.fromkeys(row["budget"] for row in rows), MEASURES
-    ):
-
-        def of(order: str, budget: str, name: str = name, measure: str = measure) -> dict[str, float]:
-            return {
+    names, budgets = (dict.fromkeys(row[column] for row in rows) for column in ("set", "budget"))
+    for name, budget, measure in product(names, budgets, MEASURES):
+        values = {
+            order: {
                 row["seed"]: float(row[measure])
                 for row in rows
-                if (row["set"], row["order"], row["budget"]) == (name, order, budget) and measure in row
+                if (row["set"], row["order"]) == (name, order)
+                and row["budget"] in (budget, "0")
+                and measure in row
             }
-
-        random, page, plain = of("at random", budget), of("as the page", budget), of("plain", "0")
+            for order in ("plain", *ORDERS)
+        }
+        random = values["at random"]
         if budget == "0" or not random:
             continue
-        told = (f"{statistics.mean(values.values()):.3f}" for values in (plain, random, page))
-        ahead = [page[seed] - random[seed] for seed in random]
-        lines.append(f"| {name} | {budget} | {measure} | {' | '.join(told)} | {_interval(ahead)} |")
+        cells = [name, budget, measure]
+        for order, of_seed in values.items():
+            cells.append(f"{statistics.mean(of_seed.values()):.3f}")
+            if order not in ("plain", "at random"):
+                cells.append(_interval([of_seed[seed] - random[seed] for seed in random]))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
