@@ -222,7 +222,13 @@ def test_marks_to_start_with_are_not_trained_on_by_correct(folder: Path, tmp_pat
         ("<annotations><track/></annotations>", [], "tracks of a video"),
         ("<annotations><image name='x.jpg'/></annotations>", [], "1 of 1 images are not in"),
         ("<annotations><image/></annotations>", ["--format", "cvatt"], "format: got 'cvatt'"),
-        ("<annotations><image/></annotations>", ["--format", "coco"], "broken json in line 1"),
+        ("<annotations><image/></annotations>", ["--format", "coco"], "or give the --format that it is in"),
+        ("<annotations><image/></annotations>", ["--format", "voc"], "marks no photo of"),
+        (
+            "<annotations><image name='images/cat/a.jpg' width='48' height='32'/></annotations>",
+            [],
+            "marks no photo of",
+        ),
         (
             "<annotations><image name='images/cat/a.jpg' width='1' height='1'/></annotations>",
             ["--positive-categories", "bird"],

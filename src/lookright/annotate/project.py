@@ -234,6 +234,9 @@ def _read_start(photos: Photos, config: DataConfig) -> dict[str, Marks]:
     """Marks in any format; what is wrong with some of them is said, and is no reason not to start."""
     marks, problems = read_marks(photos, config)
     refuse_fatal(problems, config)
+    if not marks:
+        why = f" | {problems[0]}" if problems else "; see that it is about these photos, and the categories"
+        raise DataError(f"{config.annotations or config.data}: marks no photo of {config.data}{why}")
     if problems:
         more = f" | and {len(problems) - 1} more" if len(problems) > 1 else ""
         warnings.warn(

@@ -63,8 +63,8 @@ def brush_mask(encoded: object, height: int, width: int) -> NDArray[np.bool_]:
         DataError: it is damaged, or of another size.
 
     Example:
-        >>> half = [0, 0, 0, 8, 56, 0, 0, 131, 128, 240, 31, 248]  # of two pixels the second one
-        >>> brush_mask(half, height=1, width=2).tolist()
+        >>> second = [0, 0, 0, 8, 57, 27, 252, 96, 17, 255, 128]  # of two pixels
+        >>> brush_mask(second, height=1, width=2).tolist()
         [[False, True]]
     """
     bits = _Bits(_packed(encoded))

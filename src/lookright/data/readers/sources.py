@@ -15,6 +15,7 @@ from lookright.errors import DataError
 
 NO_CATEGORY = "there is no category "
 """How the problem of a category that was asked for and is not there begins."""
+_BROKEN = "export it again, or give the --format that it is in"
 
 
 def annotation_files(
@@ -58,7 +59,7 @@ def annotation_files(
 
 def read_json(path: Path) -> tuple[Any, Problem | None]:
     """Read a json file; None and a fatal problem if it cannot be read."""
-    remedy = "export it again"
+    remedy = _BROKEN
     try:
         return json.loads(path.read_text(encoding="utf-8-sig")), None
     except json.JSONDecodeError as error:
@@ -81,7 +82,7 @@ def read_xml(path: Path) -> tuple[ET.Element | None, Problem | None]:
         what = f"broken xml in line {line}, column {column}: {error}"
     except (OSError, LookupError, ValueError) as error:
         what = f"cannot be read ({error})"
-    return None, Problem(path, what, "export it again", fatal=True)
+    return None, Problem(path, what, _BROKEN, fatal=True)
 
 
 def one_photo(photos: Photos, names: list[str], source: Path, where: str = "") -> Photo | Problem:
