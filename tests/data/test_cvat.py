@@ -1,10 +1,14 @@
 """CVAT for images against annotations by hand, and what it says of broken files."""
 
+from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from data_files import save_photo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from lookright.config import DataConfig
@@ -209,3 +213,26 @@ def test_an_image_that_is_not_there_is_passed_over(root: Path) -> None:
     config = write(root, image(BOX), image(BOX, "gone.jpg"))
     assert "1 of 2 images are not in" in remarks(config)
     assert marks(config).sum() == 4
+
+
+ATTRIBUTES = ("name", "width", "height", "label", "xtl", "points", "rle", "left", "cx", "rotation")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(ATTRIBUTES), st.text())
+def test_no_attribute_that_is_something_else_is_a_traceback(root: Path, name: str, text: str) -> None:
+    shapes = (
+        '<box label="sky" xtl="0" ytl="0" xbr="2" ybr="2" rotation="1"/>'
+        '<polygon label="sky" points="1,1;2,2;3,1"/>'
+        '<mask label="sky" rle="1, 2" left="0" top="0" width="3" height="1"/>'
+        '<ellipse label="sky" cx="1" cy="1" rx="1" ry="1" rotation="0"/>'
+    )
+    content = ET.fromstring(f"<annotations>{image(shapes)}</annotations>")
+    for node in content.iter():
+        if name in node.attrib:
+            node.set(name, text)
+    ET.ElementTree(content).write(root / "annotations.xml", "utf-8")
+    with suppress(DataError):
+        for item in scan(DataConfig(data=root, format="cvat")).items:
+            if item.marks:
+                item.marks.render()

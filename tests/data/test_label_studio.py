@@ -3,11 +3,14 @@
 import base64
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import save_photo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from brush_runs import encode, rgba
@@ -296,3 +299,33 @@ def test_one_file_per_task(root: Path) -> None:
         (root / "annotations" / f"{number}.json").write_text(content)
     config = DataConfig(data=root, format="label-studio")
     assert set(rendered(config)) == {"cat/0.jpg", "dog/0.jpg"}
+
+
+def paths(value: object, before: tuple = ()) -> list[tuple]:
+    """Where every part of a json value is."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [before, *(path for key, part in inner for path in paths(part, (*before, key)))]
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "x"]), inner, max_size=2)
+    ),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_part_that_is_something_else_is_a_traceback(root: Path, data: st.DataObject) -> None:
+    brush = region("brush", ["animal"], format="rle", rle=encode(rgba(np.zeros((2, 2))), (2, 3, 5, 12), []))
+    shapes = [SKY, brush, region("polygon", ["animal"], points=[[1, 1], [2, 2], [3, 1]])]
+    content = json.loads(json.dumps([task(*shapes), task(SKY, image="cat/0.jpg", number=2)]))
+    path = data.draw(st.sampled_from([path for path in paths(content) if path]))
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = data.draw(JUNK)
+    with suppress(DataError):
+        rendered(write(root, content))
