@@ -207,6 +207,17 @@ def test_people_are_annotators(root: Path, combine: str, value: float) -> None:
     assert report.by_several == 1
 
 
+def test_nobody_is_named(root: Path) -> None:
+    tasks = [task(rectangle(5, 10, 10, 10), SKY), task(SKY, image="cat/0.jpg", number=2)]
+    for one in tasks:
+        del one["annotations"][0]["completed_by"]
+    config = write(root, tasks)
+    assert check(config, progress=False).annotators == {}
+    np.testing.assert_array_equal(rendered(config)["cat/a.jpg"], SQUARE - ABOVE)
+    tasks[0]["annotations"].append({"id": 9, "result": [SKY]})
+    assert check(write(root, tasks), progress=False).by_several == 1
+
+
 def test_json_min(root: Path) -> None:
     def flat(result: dict) -> dict:
         return {**result["value"], "original_width": WIDTH, "original_height": HEIGHT}
@@ -248,6 +259,7 @@ def test_json_min(root: Path) -> None:
         (region("bitmask", ["animal"], imageDataURL="?"), "a damaged mask"),
         (region("spline", ["animal"], x=1), "a region of type 'splinelabels', which is not known"),
         ({**rectangle(1, 1, 5, 5), "original_width": None}, "original_width None: write the size"),
+        ({**rectangle(1, 1, 5, 5), "original_width": -1, "original_height": -1}, "original_width -1"),
         ({**rectangle(1, 1, 5, 5), "original_width": 10**9}, "original_width 1000000000"),
         ({**rectangle(1, 1, 5, 5), "original_width": WIDTH + 1}, "region 2: drawn at 50 x 40, others at 51"),
         ({**rectangle(1, 1, 5, 5), "image_rotation": 90}, "turned by 90 degrees"),

@@ -123,18 +123,21 @@ def _by_person(row: dict[str, Any]) -> dict[str, list[Any]]:
     ]
     done.sort(key=lambda annotation: str(annotation.get("updated_at") or annotation.get("created_at") or ""))
     return {
-        _person(annotation.get("completed_by"), f"annotation {annotation.get('id', at)}"): annotation[
-            "result"
-        ]
+        _person(annotation.get("completed_by"), at): annotation["result"]
         for at, annotation in enumerate(done, start=1)
     }
 
 
-def _person(value: object, unknown: str) -> str:
-    """The name of an annotator, who is a number, or written out with an e-mail address."""
+def _person(value: object, position: int) -> str:
+    """The name of an annotator, who is a number, or written out with an e-mail address.
+
+    Args:
+        value: what the export says
+        position: of the annotation in its task, for one of which it says nothing
+    """
     if isinstance(value, dict):
         value = value.get("email") or value.get("id")
-    return unknown if value is None else str(value)
+    return f"annotator {position}" if value is None else str(value)
 
 
 def _flat_tasks(rows: Iterable[dict[str, Any]]) -> list[_Task]:
@@ -143,7 +146,7 @@ def _flat_tasks(rows: Iterable[dict[str, Any]]) -> list[_Task]:
     for at, row in enumerate(rows, start=1):
         number = str(row.get("id", at))
         task = tasks.setdefault(number, _Task(number, row, {}))
-        person = _person(row.get("annotator"), f"annotation {row.get('annotation_id', at)}")
+        person = _person(row.get("annotator"), len(task.annotations) + 1)
         if results := _flat_results(row):
             task.annotations[person] = results
     return list(tasks.values())
