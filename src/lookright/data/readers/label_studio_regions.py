@@ -115,8 +115,10 @@ def _key(result: object, position: int) -> object:
 def _size(result: dict[str, Any]) -> tuple[int, int]:
     """(height, width) of the image that a region was drawn on."""
     height, width = result.get("original_height"), result.get("original_width")
-    whole = isinstance(height, int) and isinstance(width, int)
-    if not (whole and height > 0 < width and height * width <= MAX_PIXELS):
+    if not (
+        (isinstance(height, int) and isinstance(width, int))
+        and (height > 0 and width > 0 and height * width <= MAX_PIXELS)
+    ):
         raise DataError(
             f"original_height {height!r}, original_width {width!r}: write the size in pixels there"
         )
