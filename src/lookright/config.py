@@ -36,13 +36,15 @@ class DataConfig:
     )
     format: str = option(
         "folders",
-        "how the annotations are written: folders, coco, voc, labelme, res, module.reader of your own, or "
-        "webdataset: DATA holds the shards of 'lookright pack'",
+        "how the annotations are written: folders, coco, voc, labelme, label-studio, cvat, res, "
+        "module.reader of your own, or webdataset: DATA holds the shards of 'lookright pack'",
     )
     positive_categories: list[str] = option(
-        [], "coco, voc, labelme: categories that mean 'look here' (default: all but the negative ones)"
+        [],
+        "coco, voc, labelme, label-studio, cvat: categories that mean 'look here' (default: all but the "
+        "negative ones)",
     )
-    negative_categories: list[str] = option([], "coco, voc, labelme: categories that mean 'not here'")
+    negative_categories: list[str] = option([], "the same formats: categories that mean 'not here'")
     image_size: int = option(
         224, "images are resized to a square of this many pixels (not cropped: no mark is lost)"
     )

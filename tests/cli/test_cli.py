@@ -45,7 +45,7 @@ def test_help_of_train_explains_every_option_and_its_default(typed: Type) -> Non
             assert "--" + option_name(f.name).replace("_", "-") in told
         assert f.metadata["help"].split()[0] in told
     assert "(default: 30)" in told
-    assert "folders, coco, voc, labelme, res, module.reader of your own" in told
+    assert "folders, coco, voc, labelme, label-studio, cvat, res, module.reader of your own" in told
     assert all(f"{name}, " in told for name in READERS)
 
 

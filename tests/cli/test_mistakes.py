@@ -148,7 +148,7 @@ MISTAKES = {
     ),
     "no such format": (
         "train {data} --out {new} {small} --format cocoo",
-        "format: got 'cocoo' (close: coco), choose one of folders, coco, voc, labelme, res, or a reader",
+        "format: got 'cocoo' (close: coco), choose one of folders, coco, voc, labelme, label-studio, cvat",
     ),
     "a reader that raises": (
         "train {data} --out {new} {small} --format own_loss.read_nothing",

@@ -174,3 +174,15 @@ def test_labelme_of_annotators(root: Path) -> None:
     (root / "annotators" / "ben").mkdir()
     with pytest.raises(DataError, match="is of the annotator 'ben' too"):
         read_annotations(config)
+
+
+def test_annotators_of_another_format_are_passed_over(root: Path) -> None:
+    mark(root, "annotators/anna/masks/cat/cat0.png", 0, 0, 0, 0, 1, 1)
+    (root / "annotations").mkdir()
+    (root / "annotations" / "cat0.json").write_text(labelme("cat"))
+    (marks,) = (
+        item.marks for item in read_annotations(DataConfig(data=root, format="labelme")).items if item.marks
+    )
+    assert marks.render().tolist() == [[1, 1, 0, 0, 0, 0]]
+    with pytest.raises(DataError, match=r"no \.json file in .*anna"):
+        read_annotations(DataConfig(data=root, format="labelme", annotations=root / "annotators"))

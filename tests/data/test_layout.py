@@ -71,6 +71,15 @@ def test_names_that_find_a_photo(tmp_path: Path) -> None:
     assert not photos.find("a")
 
 
+def test_the_longest_end_of_a_name_counts(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        save_photo(tmp_path / "images" / name / "0.jpg")
+    photos = find_photos(tmp_path)
+    found = photos.find("/home/anna/pets/images/dog/0.jpg", anywhere=True)
+    assert [photo.id for photo in found] == ["images/dog/0.jpg"]
+    assert len(photos.find("elsewhere/0.jpg", anywhere=True)) == 2
+
+
 def test_no_folder_no_image(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no data folder was named"):
         find_photos(None)

@@ -6,8 +6,7 @@ import getpass
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lookright.annotate.pixels import Grey, agreement, of_photo, unmarked
@@ -16,8 +15,9 @@ from lookright.config import DataConfig
 from lookright.data.annotations import AnnotationSet, Item, Marks, MaskFiles, SignedMask
 from lookright.data.images import open_frame
 from lookright.data.layout import Photos, find_photos
-from lookright.data.readers.annotators import ANNOTATORS, annotator_places, read_annotators
-from lookright.data.readers.folders import KINDS, NEGATIVE, POSITIVE, SIGNED, read_folders
+from lookright.data.readers import check_command, read_marks, refuse_fatal
+from lookright.data.readers.annotators import ANNOTATORS
+from lookright.data.readers.folders import KINDS, NEGATIVE, POSITIVE, SIGNED
 from lookright.data.splits import is_labelled, label_photos, without_labels
 from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.types import Task
@@ -33,9 +33,11 @@ class Project:
     """sorted by id, without marks; label -1 where nobody has said one"""
     layer: Layer
     before: Mapping[str, Marks]
-    """photo id -> marks of the data folder, where the layer lies elsewhere"""
+    """photo id -> marks to start with: of the data folder where the layer lies elsewhere, or of a file"""
     base: Path
     annotator: str
+    _unfit: set[str] = field(default_factory=set, init=False, repr=False)
+    """photos whose marks to start with do not fit, of which that was said"""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -64,7 +66,9 @@ class Project:
         return sorted({name for name in there if not name.startswith(".")} | {self.annotator})
 
     def marks(self, index: int) -> Grey:
-        """The marks to show: this annotator's; where there never were any, those of the data folder.
+        """The marks to show: this annotator's; where there never were any, those to start with.
+
+        Marks to start with that do not fit the photo are left out, with a warning.
 
         Args:
             index: of the photo
@@ -73,15 +77,25 @@ class Project:
             (H, W) at the size of the upright photo
 
         Raises:
-            DataError: the photo or the marks cannot be read.
+            DataError: the photo or the annotator's marks cannot be read.
         """
         item = self.items[index]
         photo = open_frame(item.path)
         drawn = self.layer.path(item.id)
-        found: Marks | None = SignedMask(drawn) if drawn.is_file() else None
-        if found is None and not self.layer.is_drawn_on(item.id):
-            found = self.before.get(item.id)
-        return unmarked(photo.size) if found is None else of_photo(found, photo, item.id)
+        if drawn.is_file():
+            return of_photo(SignedMask(drawn), photo, item.id)
+        found = None if self.layer.is_drawn_on(item.id) else self.before.get(item.id)
+        if found is not None:
+            try:
+                return of_photo(found, photo, item.id)
+            except DataError as error:
+                self._warn(item.id, error)
+        return unmarked(photo.size)
+
+    def _warn(self, photo_id: str, error: DataError) -> None:
+        if photo_id not in self._unfit:
+            self._unfit.add(photo_id)
+            warnings.warn(f"{error} (shown without marks until then)", LookrightWarning, stacklevel=3)
 
     def others(self, index: int) -> list[dict[str, object]]:
         """Who else has marked a photo, and how well that agrees.
@@ -110,17 +124,22 @@ class Project:
         return [{"annotator": name, "agreement": compare(marks)} for name, marks in found.items()]
 
 
-def open_project(data: Path, *, annotator: str | None = None, out: Path | None = None) -> Project:
+def open_project(
+    data: Path, *, annotator: str | None = None, out: Path | None = None, start: DataConfig | None = None
+) -> Project:
     """Read what a data folder holds, and take the layer of one annotator.
 
     Args:
         data: folder of photos, in class folders or not
         annotator: whose layer; by default the login name
         out: folder that holds `annotators/`; by default the data folder
+        start: what is marked already, in any format: `annotations`, `format`, the categories and `combine`
+            count; by default what the data folder holds, where `annotators/` lies elsewhere
 
     Raises:
-        ConfigError: marks beside `annotators/`, a name that cannot be one, or somebody else writes the layer.
-        DataError: no photos, or nothing can be written.
+        ConfigError: marks beside `annotators/`, a name that cannot be one, an unknown format, or somebody
+            else writes the layer.
+        DataError: no photos, marks that cannot be read, or nothing can be written.
 
     Example:
         >>> import tempfile
@@ -139,10 +158,14 @@ def open_project(data: Path, *, annotator: str | None = None, out: Path | None =
     base = data if out is None else out
     _check_base(base, data)
     images = _label(photos)
+    if start is not None:
+        before = _read_start(photos, replace(start, data=data))
+    else:
+        before = {} if base.resolve() == data.resolve() else read_marks(photos, DataConfig(data=data))[0]
     return Project(
         images=images,
         layer=Layer(base, name, photos),
-        before={} if base.resolve() == data.resolve() else _read_marks(photos),
+        before=before,
         base=base,
         annotator=name,
     )
@@ -207,12 +230,20 @@ def _label(photos: Photos) -> AnnotationSet:
     return AnnotationSet(found.root, found.classes, kept, found.problems, found.task)
 
 
-def _read_marks(photos: Photos) -> dict[str, Marks]:
-    """Marks that the data folder holds, of one person or combined of several."""
-    config = DataConfig(data=photos.root)
-    read = partial(read_folders, photos)
-    places = annotator_places(config, photos.root)
-    marks, _ = read_annotators(read, places, config) if places else read(config)
+def _read_start(photos: Photos, config: DataConfig) -> dict[str, Marks]:
+    """Marks in any format; what is wrong with some of them is said, and is no reason not to start."""
+    marks, problems = read_marks(photos, config)
+    refuse_fatal(problems, config)
+    if not marks:
+        why = f" | {problems[0]}" if problems else "; see that it is about these photos, and the categories"
+        raise DataError(f"{config.annotations or config.data}: marks no photo of {config.data}{why}")
+    if problems:
+        more = f" | and {len(problems) - 1} more" if len(problems) > 1 else ""
+        warnings.warn(
+            f"{problems[0]}{more} | '{check_command(config)}' lists everything",
+            LookrightWarning,
+            stacklevel=3,
+        )
     return marks
 
 

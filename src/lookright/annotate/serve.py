@@ -93,7 +93,11 @@ def serve(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "
                 "all photos and writes marks; give it to people you trust, in a network you trust."
             )
-        say(f"{len(project.items)} images, marks of {project.annotator} go to {project.layer.folder}")
+        begun = sum(item.id in project.before for item in project.items)
+        say(
+            f"{len(project.items)} images{f', {begun} with marks to start from' if begun else ''}; marks of "
+            f"{project.annotator} go to {project.layer.folder}"
+        )
         say(f"Open {url} (Ctrl+C ends it; every stroke is saved at once)")
         server = uvicorn.Server(
             uvicorn.Config(

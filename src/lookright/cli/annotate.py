@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 
 from jsonargparse import Namespace
 
-from lookright.cli.parser import Parser, add_device, fail, say
+from lookright.cli.parser import Parser, add_device, add_options, fail, read_config, say
+from lookright.config import DataConfig
 
+_START = ("annotations", "format", "positive_categories", "negative_categories", "combine")
 _NEEDS = ("starlette", "uvicorn", "skimage")
 
 
 def annotate_arguments(parser: Parser) -> None:
     """Add the arguments of the command."""
-    parser.usage = "lookright annotate DATA [--run RUN] [options]"
+    parser.usage = "lookright annotate DATA [--annotations PATH --format FORMAT] [--run RUN] [options]"
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="photos: images/<class>/, or any folder of photos"
     )
@@ -48,6 +51,8 @@ def annotate_arguments(parser: Parser) -> None:
     )
     add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    leave_out = [f.name for f in fields(DataConfig) if f.name not in _START]
+    add_options(parser, DataConfig, leave_out, title="What is marked already, to start with")
 
 
 def annotate(options: Namespace) -> None:
@@ -58,7 +63,13 @@ def annotate(options: Namespace) -> None:
     from lookright.annotate.serve import check_address, serve
 
     check_address(options.host, options.port, options.token)
-    project = open_project(options.data, annotator=options.annotator, out=options.out)
+    config = read_config(DataConfig, options)
+    project = open_project(
+        options.data,
+        annotator=options.annotator,
+        out=options.out,
+        start=config if config.annotations or config.format != DataConfig.format else None,
+    )
     looking = None
     try:
         if options.run is not None:

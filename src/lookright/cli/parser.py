@@ -67,13 +67,15 @@ def add_config(parser: Parser) -> None:
     parser.add_argument("--config", action="config", help="a YAML file of these options")
 
 
-def add_options(parser: Parser, config: type, leave_out: Sequence[str] = ()) -> None:
-    """Add an option for every field of a configuration class."""
+def add_options(
+    parser: Parser, config: type, leave_out: Sequence[str] = (), title: str | None = None
+) -> None:
+    """Add an option for every field of a configuration class; `title` instead of those of the sections."""
     hints = get_type_hints(config)
     group: Any = parser
     for f in fields(config):
         if f.name in SECTIONS:
-            group = parser.add_argument_group(SECTIONS[f.name])
+            group = parser.add_argument_group(title or SECTIONS[f.name])
         if f.name in leave_out:
             continue
         flag = "--" + option_name(f.name).replace("_", "-")

@@ -66,12 +66,14 @@ class Photos:
         Args:
             name: a path below the data folder or the folder of photos, `class/file` or `file`, with the
                 suffix, without it, or with another image suffix
-            anywhere: also try the last part of the name alone, for files that carry somebody else's paths
+            anywhere: also try the end of the name, the longest first, for files that carry somebody else's
+                paths
         """
         name = posix(name)
         candidates = [name]
         if anywhere:
-            candidates.append(PurePosixPath(name).name)
+            parts = PurePosixPath(name).parts
+            candidates += ["/".join(parts[start:]) for start in range(1, len(parts))]
         for candidate in candidates:
             found = self._by_name.get(candidate) or self._by_name.get(without_image_suffix(candidate))
             if found:

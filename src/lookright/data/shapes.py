@@ -167,6 +167,43 @@ class RunLengths(Shape):
         canvas |= mask.astype(bool)
 
 
+@dataclass(frozen=True)
+class Patch(Shape):
+    """A mask of a part of the canvas; what lies outside the canvas is cut off.
+
+    Example:
+        >>> canvas = np.zeros((2, 4), dtype=bool)
+        >>> Patch.from_mask(np.ones((2, 2), dtype=bool), left=1, top=1).fill(canvas)
+        >>> canvas.astype(int).tolist()
+        [[0, 0, 0, 0], [0, 1, 1, 0]]
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    runs: RunLengths
+    """of the part alone"""
+
+    @classmethod
+    def from_mask(cls, mask: NDArray[np.bool_], left: int, top: int) -> Patch:
+        """From the mask (h, w) of the part, and where its upper left pixel lies."""
+        height, width = mask.shape
+        return cls(left, top, width, height, RunLengths.from_mask(mask))
+
+    def fill(self, canvas: NDArray[np.bool_]) -> None:
+        """Set the pixels of the mask.
+
+        Raises:
+            DataError: as `RunLengths.fill`
+        """
+        part = np.zeros((self.height, self.width), dtype=bool)
+        self.runs.fill(part)
+        part = part[max(-self.top, 0) :, max(-self.left, 0) :]
+        room = canvas[max(self.top, 0) :, max(self.left, 0) :][: part.shape[0], : part.shape[1]]
+        room |= part[: room.shape[0], : room.shape[1]]
+
+
 def polygon(points: Iterable[Sequence[float]], height: int, width: int) -> Polygon:
     """A polygon out of numbers that a file holds.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,9 @@ from lookright.data.annotations import AnnotationSet, Marks, Problem
 from lookright.data.layout import Photos, find_photos
 from lookright.data.readers.annotators import annotator_places, read_annotators
 from lookright.data.readers.coco import read_coco
+from lookright.data.readers.cvat import read_cvat
 from lookright.data.readers.folders import read_class_folders, read_folders
+from lookright.data.readers.label_studio import read_label_studio
 from lookright.data.readers.labelme import read_labelme
 from lookright.data.readers.own import read_with
 from lookright.data.readers.res import read_res
@@ -36,6 +39,8 @@ READERS: dict[str, Reader] = {
     "coco": read_coco,
     "voc": read_voc,
     "labelme": read_labelme,
+    "label-studio": read_label_studio,
+    "cvat": read_cvat,
     "res": read_res,
 }
 
@@ -57,13 +62,43 @@ def read_annotations(config: DataConfig) -> AnnotationSet:
         DataError: something that must not be passed over: the first of it, and how to see the rest.
     """
     found = scan(config)
-    fatal = [problem for problem in found.problems if problem.fatal]
+    refuse_fatal(found.problems, config)
+    return found
+
+
+def refuse_fatal(problems: Sequence[Problem], config: DataConfig) -> None:
+    """Stop where a problem must not be passed over.
+
+    Args:
+        problems: all that were found
+        config: what was read
+
+    Raises:
+        DataError: the first of the fatal ones, and how to see the rest.
+    """
+    fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         more = f" | and {len(fatal) - _SHOWN} more" if len(fatal) > _SHOWN else ""
         raise DataError(
-            " | ".join(map(str, fatal[:_SHOWN])) + f"{more} | 'lookright check {found.root}' lists everything"
+            " | ".join(map(str, fatal[:_SHOWN])) + f"{more} | '{check_command(config)}' lists everything"
         )
-    return found
+
+
+def check_command(config: DataConfig) -> str:
+    """The command that lists all that is wrong with what was read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> check_command(DataConfig(Path("pets"), Path("my marks.json"), "coco"))
+        "lookright check pets --annotations 'my marks.json' --format coco"
+    """
+    words = ["lookright", "check", str(config.data)]
+    words += ["--annotations", str(config.annotations)] if config.annotations else []
+    words += ["--format", config.format] if config.format != DataConfig.format else []
+    for name in ("positive_categories", "negative_categories"):
+        values = getattr(config, name)
+        words += [f"--{name.replace('_', '-')}", *values] if values else []
+    return shlex.join(words)
 
 
 def scan(config: DataConfig) -> AnnotationSet:
@@ -88,9 +123,26 @@ def scan(config: DataConfig) -> AnnotationSet:
                 "annotations are read from masks/<class>/ alone; use the format 'folders'"
             )
         return _with_marks_by_class(found, photos, config)
-    marks, problems = _of_annotators(partial(_reader(config.format), photos), photos, config)
+    marks, problems = read_marks(photos, config)
     items = tuple(replace(item, marks=marks.get(item.id)) for item in found.items)
     return replace(found, items=items, problems=(*found.problems, *problems))
+
+
+def read_marks(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list[Problem]]:
+    """The marks of each photo, of one annotator or combined of several; labels and splits are not looked at.
+
+    Args:
+        photos: of the data folder
+        config: `annotations`, `format`, the categories and `combine` count here
+
+    Returns:
+        photo id -> marks, and what is wrong
+
+    Raises:
+        ConfigError: an unknown format.
+        DataError: there is no annotation file where one was named.
+    """
+    return _of_annotators(partial(_reader(config.format), photos), photos, config)
 
 
 def _reader(name: str) -> Reader:

@@ -11,13 +11,21 @@ from typing import TypeVar
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem
 from lookright.data.annotators import Annotators, Combination
+from lookright.data.layout import list_files
 from lookright.data.readers.folders import KINDS
 from lookright.data.readers.sources import NO_CATEGORY
 from lookright.errors import DataError
 
 ANNOTATORS = "annotators"
 
-_SUFFIXES: dict[str, str] = {"coco": ".json", "labelme": ".json", "voc": ".xml", "res": ".csv"}
+_SUFFIXES: dict[str, str] = {
+    "coco": ".json",
+    "voc": ".xml",
+    "labelme": ".json",
+    "label-studio": ".json",
+    "cvat": ".xml",
+    "res": ".csv",
+}
 
 K = TypeVar("K", bound=Hashable)
 
@@ -32,7 +40,7 @@ def annotator_places(config: DataConfig, root: Path) -> dict[str, Path]:
         root: the data folder
 
     Returns:
-        name -> folder or file; empty if there is no such folder
+        name -> folder or file; empty if there is no such folder, or nothing of the format in it
 
     Raises:
         DataError: the folder holds nobody, or two of one name.
@@ -57,7 +65,14 @@ def annotator_places(config: DataConfig, root: Path) -> dict[str, Path]:
             f"{folder}: holds no annotator; put the marks of each into a folder of its own there, "
             f"{ANNOTATORS}/anna/masks/ for instance, or remove it"
         )
+    suffix = _SUFFIXES.get(config.format)
+    if suffix and base != folder and not any(_holds(place, suffix) for place in places.values()):
+        return {}  # masks that `lookright annotate` wrote, say, beside files of another format
     return places
+
+
+def _holds(place: Path, suffix: str) -> bool:
+    return place.is_file() or bool(list_files(place, {suffix}))
 
 
 def read_annotators(

@@ -9,7 +9,13 @@ from typing import Any
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photo, Photos
-from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
+from lookright.data.readers.sources import (
+    Categories,
+    annotation_files,
+    missing_photos,
+    one_photo,
+    read_json,
+)
 from lookright.data.shapes import POINT_RADIUS, RunLengths, Shape, box, polygon, scribble
 from lookright.errors import DataError
 
@@ -106,14 +112,7 @@ def _find_images(
             problems.append(Problem(file, what, "write the size of the image in pixels there", fatal=True))
         else:
             images[entry.get("id")] = (photo, height, width)
-    if absent:
-        what = f"{len(absent)} of {len(entries)} images are not in {photos.root}, for instance {absent[0]}"
-        nothing = len(absent) == len(entries)
-        remedy = "add them, or leave it: their annotations are not used"
-        problems.append(
-            Problem(file, what, "file_name has to fit the images" if nothing else remedy, fatal=nothing)
-        )
-    return images, problems
+    return images, problems + missing_photos(file, absent, len(entries), photos, "file_name")
 
 
 def shapes_of(annotation: dict[str, Any], height: int, width: int) -> list[Shape]:

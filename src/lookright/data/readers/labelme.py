@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import io
 import math
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.images import MAX_PIXELS
 from lookright.data.layout import Photos
+from lookright.data.readers.encoded_masks import png_mask
 from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
 from lookright.data.shapes import (
     LINE_WIDTH,
     POINT_RADIUS,
-    RunLengths,
+    Patch,
     Shape,
     box,
     number,
@@ -114,21 +109,5 @@ def _shapes(shape: dict[str, Any], height: int, width: int) -> list[Shape]:
         return [scribble([(x0, y0)], 2 * math.hypot(x1 - x0, y1 - y0), height, width)]
     if kind == "rectangle":
         return [box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))]
-    pasted = _paste(shape["mask"], round(min(x0, x1)), round(min(y0, y1)), height, width)
-    return [RunLengths.from_mask(pasted)]
-
-
-def _paste(encoded: str, left: int, top: int, height: int, width: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """A mask that is stored as a PNG of its bounding box."""
-    try:
-        image = Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",))
-        if image.width > width or image.height > height:
-            raise DataError(f"a mask of {image.width} x {image.height} in an image of {width} x {height}")
-        pixels = np.asarray(image.convert("L")) > 0
-    except (OSError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
-        raise DataError(f"a damaged mask ({error})") from error
-    left, top = max(left, 0), max(top, 0)
-    canvas = np.zeros((height, width), dtype=bool)
-    room = canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]]
-    room |= pixels[: room.shape[0], : room.shape[1]]
-    return canvas
+    pixels = png_mask(shape["mask"], height, width)
+    return [Patch.from_mask(pixels, max(round(min(x0, x1)), 0), max(round(min(y0, y1)), 0))]

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from lookright.config import DataConfig
 from lookright.data.annotations import Problem
@@ -14,6 +15,7 @@ from lookright.errors import DataError
 
 NO_CATEGORY = "there is no category "
 """How the problem of a category that was asked for and is not there begins."""
+_BROKEN = "export it again, or give the --format that it is in"
 
 
 def annotation_files(
@@ -31,7 +33,7 @@ def annotation_files(
         the folder that they lie in, and the files
 
     Raises:
-        DataError: the file or folder does not exist, or holds no such file.
+        DataError: the file or folder does not exist, is a zip file, or holds no such file.
     """
     if config.annotations is not None:
         places = [config.annotations]
@@ -42,6 +44,8 @@ def annotation_files(
     else:
         places = [photos.root / name for name in usual]
     for place in places:
+        if place.is_file() and place.suffix.lower() == ".zip":
+            raise DataError(f"annotations: {place} is packed; unpack it and give the {suffix} file in it")
         if place.is_file():
             return place.parent, [place]
         files = list_files(place, {suffix})
@@ -55,7 +59,7 @@ def annotation_files(
 
 def read_json(path: Path) -> tuple[Any, Problem | None]:
     """Read a json file; None and a fatal problem if it cannot be read."""
-    remedy = "export it again"
+    remedy = _BROKEN
     try:
         return json.loads(path.read_text(encoding="utf-8-sig")), None
     except json.JSONDecodeError as error:
@@ -67,6 +71,18 @@ def read_json(path: Path) -> tuple[Any, Problem | None]:
     except (OSError, ValueError) as error:  # ValueError: a number of thousands of digits
         what, remedy = f"cannot be read ({error})", "check the file"
     return None, Problem(path, what, remedy, fatal=True)
+
+
+def read_xml(path: Path) -> tuple[ET.Element | None, Problem | None]:
+    """Read an xml file; None and a fatal problem if it cannot be read."""
+    try:
+        return ET.parse(path).getroot(), None
+    except ET.ParseError as error:
+        line, column = error.position
+        what = f"broken xml in line {line}, column {column}: {error}"
+    except (OSError, LookupError, ValueError) as error:
+        what = f"cannot be read ({error})"
+    return None, Problem(path, what, _BROKEN, fatal=True)
 
 
 def one_photo(photos: Photos, names: list[str], source: Path, where: str = "") -> Photo | Problem:
@@ -88,6 +104,26 @@ def one_photo(photos: Photos, names: list[str], source: Path, where: str = "") -
             return Problem(source, f"{where}{name!r} can mean {len(found)} images: {ids}", remedy, fatal=True)
     named = " or ".join(repr(name) for name in dict.fromkeys(names) if name) or "no name"
     return Problem(source, f"{where}there is no image for {named}", "add the image, or remove its annotation")
+
+
+def missing_photos(
+    source: Path, absent: list[str], total: int, photos: Photos, named_by: str
+) -> list[Problem]:
+    """What to say of the images that one annotation file names and the data folder lacks.
+
+    Args:
+        source: the annotation file
+        absent: their names
+        total: how many images the file names
+        photos: of the data folder
+        named_by: what holds the names in the file; if none fits, that is what is wrong
+    """
+    if not absent:
+        return []
+    what = f"{len(absent)} of {total} images are not in {photos.root}, for instance {absent[0]}"
+    if len(absent) == total:
+        return [Problem(source, what, f"{named_by} has to fit the images", fatal=True)]
+    return [Problem(source, what, "add them, or leave it: their annotations are not used")]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photos
-from lookright.data.readers.sources import Categories, annotation_files, one_photo
+from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_xml
 from lookright.data.shapes import Shape, box
 from lookright.errors import DataError
 
@@ -28,15 +28,9 @@ def read_voc(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list
     problems: list[Problem] = []
     present: set[str] = set()
     for file in files:
-        try:
-            root = ET.parse(file).getroot()
-        except ET.ParseError as error:
-            line, column = error.position
-            what = f"broken xml in line {line}, column {column}: {error}"
-            problems.append(Problem(file, what, "export it again", fatal=True))
-            continue
-        except (OSError, LookupError, ValueError) as error:
-            problems.append(Problem(file, f"cannot be read ({error})", "export it again", fatal=True))
+        root, problem = read_xml(file)
+        if root is None:
+            problems += [problem] if problem else []
             continue
         relative = file.relative_to(top).with_suffix("").as_posix()
         photo = one_photo(photos, [relative, root.findtext("filename", "")], file)
