@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import { Agreement } from "./agreement.js";
 import * as api from "./api.js";
 import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
@@ -50,6 +51,7 @@ async function start() {
       regions.open(info);
       model.open(info);
       compare.open(info);
+      agreement.open(info);
       for (const [id, status] of [["nothing", "nothing"], ["skip", "skipped"]]) {
         byId(id).setAttribute("aria-pressed", String(info?.status === status));
       }
@@ -70,6 +72,7 @@ async function start() {
     },
   });
 
+  const agreement = new Agreement(session, (index) => work.open(index));
   const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
