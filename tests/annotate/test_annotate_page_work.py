@@ -284,6 +284,7 @@ def test_next_leads_through_all_open_images(tab: Tab) -> None:
             tab.wait_open(None)
     assert sorted(seen) == list(range(6))
     tab.wait_message("No other image is open")
+    tab.wait_saved()
     assert all(np.array_equal(on_disk(tab, index), boxed(BOX)) for index in range(6))
     tab.page.go_back()
     tab.wait(f"location.hash === '#image-{seen[-2]}'")

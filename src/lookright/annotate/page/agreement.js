@@ -7,7 +7,6 @@ const SOON = 300; // ms until the answer is looked for
 const PAUSE = 2000; // ms between further questions while the server still compares
 
 export class Agreement {
-  #alone;
   #open;
   #rows = new Map(); // annotator -> {line, text, button}
   #told = { pending: false, others: [] };
@@ -15,18 +14,23 @@ export class Agreement {
   #timer = 0;
   #ticket = 0; // of the newest question
 
-  /** `open(index)` opens an image. */
+  /** `open(index)` opens an image. Nothing is compared until somebody unfolds it. */
   constructor({ annotators }, open) {
-    this.#alone = annotators.length < 2;
     this.#open = open;
+    byId("others").hidden = annotators.length < 2;
+    byId("others").addEventListener("toggle", () => this.#unfolded && this.#ask(true));
   }
 
   /** Another image is open: null, or its facts. What was marked before it counts from now on. */
   open(info) {
     this.#index = info?.index ?? null;
-    if (this.#alone || !info) return;
+    if (!this.#unfolded || !info) return;
     this.#show();
     this.#ask(true);
+  }
+
+  get #unfolded() {
+    return byId("others").open;
   }
 
   async #ask(refresh) {
@@ -34,7 +38,7 @@ export class Agreement {
     clearTimeout(this.#timer);
     const told = await api.agreement(refresh).catch(() => null); // the next image asks again
     if (ticket !== this.#ticket || !told) return;
-    if (told.pending) this.#timer = setTimeout(() => this.#ask(false), refresh ? SOON : PAUSE);
+    if (told.pending && this.#unfolded) this.#timer = setTimeout(() => this.#ask(false), refresh ? SOON : PAUSE);
     // What is known already stays until it is looked through again: mostly nothing has changed.
     if (refresh && told.pending && this.#told.others.length) return;
     this.#told = told;
@@ -43,7 +47,6 @@ export class Agreement {
 
   #show() {
     const { pending, others } = this.#told;
-    byId("others").hidden = others.length === 0;
     if (others.some(({ annotator }) => !this.#rows.has(annotator))) this.#make();
     for (const { annotator, images, agreement, least } of others) {
       const { text, button } = this.#rows.get(annotator);

@@ -43,9 +43,10 @@ async function start() {
 
   const list = new ImageList({
     classes: session.classes,
-    onOpen: async (index) => (await work.open(index)) && showList(false),
+    onOpen: (index) => openChosen(index),
     say,
   });
+  const openChosen = async (index) => (await work.open(index)) && showList(false);
   const work = new Work(stage, editor, {
     onOpen(info) {
       regions.open(info);
@@ -72,7 +73,7 @@ async function start() {
     },
   });
 
-  const agreement = new Agreement(session, (index) => work.open(index));
+  const agreement = new Agreement(session, openChosen);
   const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
