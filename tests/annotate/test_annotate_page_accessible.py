@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accessibility import check_names_and_headings, violations
 from PIL import Image
 from served_page import CLASSES, PHONE, WIDE, Tab, served, unmarked, write_photos
 
+from accessibility import check_names_and_headings, violations
 from lookright.annotate.correct import Figures, Progress
 
 if TYPE_CHECKING:

@@ -161,7 +161,8 @@ def test_png_files_are_exact(tab: Tab, size: tuple[int, int]) -> None:
     kind, file, read = tab.page.evaluate(
         """async ([values, width, height]) => {
           const png = await import("/static/png.js");
-          const blob = await png.encodeMarks(Uint8Array.from(atob(values), (c) => c.charCodeAt()), width, height);
+          const bytes = Uint8Array.from(atob(values), (c) => c.charCodeAt());
+          const blob = await png.encodeMarks(bytes, width, height);
           const marks = await png.decodeGrey(blob);
           const text = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
           return [blob.type, text(new Uint8Array(await blob.arrayBuffer())), text(marks.values)];
