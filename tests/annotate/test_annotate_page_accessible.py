@@ -87,8 +87,7 @@ def conflicts(tab: Tab) -> Iterator[str]:
     second.wait_saved()
     second.page.close()
     tab.choose("box")
-    tab.drag(*BOX[::-1])
-    tab.drag((70.5, 70.5), (90.5, 80.5))
+    tab.drag((70.5, 70.5), (90.5, 80.5))  # not the same: that would be no conflict
     page.wait_for_selector("#conflict[open]")
     yield "conflict"
     page.keyboard.press("Escape")

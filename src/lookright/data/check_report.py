@@ -14,6 +14,7 @@ from lookright.types import Task
 _SHOWN_SIZES = 5
 _SHOWN_PROBLEMS = 5
 _SHOWN_PAIRS = 10
+_SHOWN_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _agreement_lines(agreement: Sequence[Agreement]) -> Iterator[str]:
     if len(agreement) > len(shown):
         yield f"... and {len(agreement) - len(shown)} more pairs, who agree better"
     for pair in shown:
-        least = ", ".join(f"{image} ({iou:.2f})" for image, iou in pair.least)
+        least = ", ".join(f"{image} ({iou:.2f})" for image, iou in pair.least[:_SHOWN_LEAST])
         yield f"least agreement of {' and '.join(pair.annotators)}: {least}"
 
 
