@@ -198,6 +198,20 @@ class Tab:
     def close(self) -> None:
         """Close it: nothing may have gone wrong on it, and nothing may have been asked of anybody else."""
         self.context.close()
+        self.check()
+
+    def renew(self) -> None:
+        """A new tab over the same photos, without marks: quicker than another server and browser window."""
+        for page in self.context.pages:
+            page.close()
+        layer = self.served.project.layer
+        for item in self.served.project.items:
+            if layer.version(item.id):
+                layer.put_marks(item.id, unmarked(), layer.version(item.id))
+        self.listen()
+
+    def check(self) -> None:
+        """See that nothing has gone wrong."""
         assert self.errors == []
         assert self.hosts <= {self.served.url.removeprefix("http://")}
 

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +21,17 @@ DEFAULT = 7
 Point = tuple[float, float]
 
 
-@pytest.fixture
-def tab(browser: "Browser", tmp_path: Path) -> Iterator[Tab]:
-    with opened(browser, tmp_path) as tab:
+@pytest.fixture(scope="module")
+def one_tab(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with opened(browser, tmp_path_factory.mktemp("page")) as tab:
         yield tab
+
+
+@pytest.fixture
+def tab(one_tab: Tab) -> Iterator[Tab]:
+    one_tab.renew()
+    yield one_tab.open()
+    one_tab.check()
 
 
 def centres() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -312,9 +318,11 @@ def test_drawing_with_the_keyboard_alone(tab: Tab) -> None:
 
 
 @pytest.fixture
-def phone(browser: "Browser", tmp_path: Path) -> Iterator[Tab]:
-    with opened(browser, tmp_path, viewport=PHONE, has_touch=True, is_mobile=True) as tab:
-        yield tab
+def phone(browser: "Browser", one_tab: Tab) -> Iterator[Tab]:
+    one_tab.renew()
+    tab = Tab(browser, one_tab.served, viewport=PHONE, has_touch=True, is_mobile=True).open()
+    yield tab
+    tab.close()
 
 
 def touch(tab: Tab, *moments: list[Point]) -> None:

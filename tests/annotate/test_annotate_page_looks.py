@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from served_page import PHONE, WIDE, Tab, opened
+from served_page import PHONE, WIDE, Served, Tab, served, write_photos
 
 import lookright.annotate
 
@@ -19,17 +19,26 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "annotate.md"
 WIDTHS = {"phone": PHONE, "tablet": {"width": 900, "height": 700}, "wide": WIDE}
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Photos that no test here marks."""
+    with served(write_photos(tmp_path_factory.mktemp("looks") / "data"), model=True) as server:
+        yield server
+
+
 @pytest.fixture(params=WIDTHS)
-def tab(browser: "Browser", tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tab]:
+def tab(browser: "Browser", server: Served, request: pytest.FixtureRequest) -> Iterator[Tab]:
     options = {"has_touch": True, "is_mobile": True} if request.param == "phone" else {}
-    with opened(browser, tmp_path, model=True, viewport=WIDTHS[request.param], **options) as tab:
-        yield tab
+    tab = Tab(browser, server, viewport=WIDTHS[request.param], **options).open()
+    yield tab
+    tab.close()
 
 
 @pytest.fixture
-def wide(browser: "Browser", tmp_path: Path) -> Iterator[Tab]:
-    with opened(browser, tmp_path, model=True) as tab:
-        yield tab
+def wide(browser: "Browser", server: Served) -> Iterator[Tab]:
+    tab = Tab(browser, server).open()
+    yield tab
+    tab.close()
 
 
 def states(tab: Tab) -> Iterator[str]:
@@ -122,13 +131,13 @@ TEXTS = """[...document.querySelectorAll('body *')]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast(browser: "Browser", tmp_path: Path, scheme: str) -> None:
-    with opened(browser, tmp_path, model=True, color_scheme=scheme) as tab:
-        tab.open(3)  # predicted wrong
-        for state in states(tab):
-            for text, colour, behind in tab.page.evaluate(TEXTS):
-                light, dark = sorted((luminance(colour), luminance(behind)), reverse=True)
-                assert (light + 0.05) / (dark + 0.05) >= 4.5, (state, text, colour, behind)
+def test_text_has_contrast(browser: "Browser", server: Served, scheme: str) -> None:
+    tab = Tab(browser, server, color_scheme=scheme).open(3)  # predicted wrong
+    for state in states(tab):
+        for text, colour, behind in tab.page.evaluate(TEXTS):
+            light, dark = sorted((luminance(colour), luminance(behind)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (state, text, colour, behind)
+    tab.close()
 
 
 def test_the_focus_is_seen_on_every_control(wide: Tab) -> None:

@@ -1,5 +1,7 @@
 """The page's modules alone, in the browser: shapes and history against the plainest way to do the same."""
 
+import io
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from served_page import Tab, opened
 
 if TYPE_CHECKING:
@@ -151,15 +154,25 @@ def test_history_is_what_snapshots_would_be(tab: Tab, seed: int) -> None:
     assert tab.page.evaluate(WALK, [WIDTH, HEIGHT, seed, 800]) == "same"
 
 
-def test_png_files_are_exact(tab: Tab) -> None:
-    values = np.random.default_rng(3).choice([0, 128, 255], HEIGHT * WIDTH).tolist()
-    found = tab.page.evaluate(
+@pytest.mark.parametrize("size", [(WIDTH, HEIGHT), (1, 1), (1600, 1200)])
+def test_png_files_are_exact(tab: Tab, size: tuple[int, int]) -> None:
+    width, height = size
+    marks = np.random.default_rng(3).choice([0, 128, 255], (height, width)).astype(np.uint8)
+    kind, file, read = tab.page.evaluate(
         """async ([values, width, height]) => {
           const png = await import("/static/png.js");
-          const blob = await png.encodeMarks(Uint8Array.from(values), width, height);
+          const bytes = Uint8Array.from(atob(values), (c) => c.charCodeAt());
+          const blob = await png.encodeMarks(bytes, width, height);
           const marks = await png.decodeGrey(blob);
-          return [blob.type, marks.width, marks.height, Array.from(marks.values)];
+          const text = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+          return [blob.type, text(new Uint8Array(await blob.arrayBuffer())), text(marks.values)];
         }""",
-        [values, WIDTH, HEIGHT],
+        [b64encode(marks.tobytes()).decode(), width, height],
     )
-    assert found == ["image/png", WIDTH, HEIGHT, values]
+    assert kind == "image/png"
+    assert b64decode(read) == marks.tobytes()
+    with Image.open(io.BytesIO(b64decode(file))) as image:
+        image.verify()  # every checksum
+    with Image.open(io.BytesIO(b64decode(file))) as image:
+        assert image.mode == "L"
+        np.testing.assert_array_equal(np.asarray(image), marks)

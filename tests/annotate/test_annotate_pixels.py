@@ -6,7 +6,7 @@ import pytest
 from annotate_made import bomb, png, random_marks
 from PIL import Image
 
-from lookright.annotate.pixels import agreement, decode_marks, encode_marks, has_marks, of_photo, unmarked
+from lookright.annotate.pixels import decode_marks, encode_marks, has_marks, of_photo, unmarked
 from lookright.annotate.refused import RefusedError
 from lookright.data import MaskFiles
 from lookright.data.annotations import Matrix
@@ -95,11 +95,3 @@ def test_marks_drawn_before_the_rotation_are_turned(tmp_path: Path) -> None:
     grey = of_photo(MaskFiles(file), Frame((3, 2), 6), "a.png")
     assert grey.shape == (3, 2)
     assert grey.tolist() == [[128, 255], [128, 128], [128, 128]]
-
-
-def test_agreement_is_the_iou_of_positive_marks() -> None:
-    one, other = unmarked((4, 1)), unmarked((4, 1))
-    one[0, :3], other[0, 1:] = 255, 255
-    assert agreement(one, other) == pytest.approx(0.5)
-    other[0, :] = 0
-    assert agreement(one, other) is None

@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from lookright.annotate import superpixels
 from lookright.annotate.coco import coco_parts
+from lookright.annotate.compared import Compared
 from lookright.annotate.correct import Corrections
 from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
@@ -56,6 +57,7 @@ class Api:
         self.project = project
         self.looking = looking
         self.corrections = corrections
+        self._compared = Compared(project)
         self._photos = PhotoStore(project.items)
         self._pictures = CapacityLimiter(_AT_ONCE)
         self._marks = CapacityLimiter(_AT_ONCE)
@@ -170,6 +172,12 @@ class Api:
             None,
         )
         return Json({"index": index})
+
+    def agreement(self, request: Request) -> Response:
+        """How this person agrees with the others over all photos, as far as that is known by now."""
+        if whole(request, "refresh", 0, 0, 1):
+            self._compared.refresh()
+        return Json(self._compared.told())
 
     def coco(self, _: Request) -> Response:
         """Everything that this person has marked, to be downloaded."""

@@ -97,6 +97,7 @@ def create_app(
             Route(f"{image}/marks", api.put_marks, methods=["PUT"]),
             Route(f"{image}/status", api.put_status, methods=["PUT"]),
             Route("/api/next", api.next),
+            Route("/api/agreement", api.agreement),
             Route("/api/coco", api.coco),
             *correction_routes(corrections),
         ],

@@ -125,21 +125,3 @@ def of_photo(marks: Marks, photo: Frame, photo_id: str) -> Grey:
     if (grey.shape[1], grey.shape[0]) == photo.size:
         return grey
     return np.asarray(Image.fromarray(grey).resize(photo.size, Image.Resampling.NEAREST), dtype=np.uint8)
-
-
-def agreement(one: Grey, other: Grey) -> float | None:
-    """IoU of what two people marked positive; None where one of them marked nothing positive.
-
-    Args:
-        one: (H, W)
-        other: (H, W)
-
-    Example:
-        >>> one = np.array([[255, 255, 128, 0]], dtype=np.uint8)
-        >>> agreement(one, one[:, ::-1]), agreement(one, unmarked((4, 1))) is None
-        (0.0, True)
-    """
-    ours, theirs = one == POSITIVE, other == POSITIVE
-    if not ours.any() or not theirs.any():
-        return None
-    return float((ours & theirs).sum() / (ours | theirs).sum())

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lookright.annotate.pixels import Grey, agreement, of_photo, unmarked
+from lookright.annotate import pixels
+from lookright.annotate.pixels import Grey, of_photo, unmarked
 from lookright.annotate.store import Layer, mask_names
 from lookright.config import DataConfig
+from lookright.data.agreement import Overlap, overlap
 from lookright.data.annotations import AnnotationSet, Item, Marks, MaskFiles, SignedMask
 from lookright.data.images import open_frame
 from lookright.data.layout import Photos, find_photos
@@ -106,22 +108,53 @@ class Project:
         Raises:
             DataError: the photo or marks of this annotator cannot be read.
         """
-        item = self.items[index]
-        mask = self.layer.name(item.id)
-        names = [name for name in self.annotators() if name != self.annotator]
-        of_all = {name: _marks_of(self.base / ANNOTATORS / name, mask) for name in names}
-        found = {name: marks for name, marks in of_all.items() if marks is not None}
+        found = {name: marks for name in self.other_annotators() if (marks := self.marks_of(name, index))}
         if not found:
             return []
-        ours, photo = self.marks(index), open_frame(item.path)
+        ours = self.marks(index)
+        overlaps = {name: self.compare(index, ours, theirs) for name, theirs in found.items()}
+        return [
+            {"annotator": name, "agreement": with_other and with_other.iou}
+            for name, with_other in overlaps.items()
+        ]
 
-        def compare(theirs: Marks) -> float | None:
-            try:
-                return agreement(ours, of_photo(theirs, photo, item.id))
-            except DataError:  # marks of another person are no reason not to show the photo
-                return None
+    def other_annotators(self) -> list[str]:
+        """Everybody who has a folder but this person, sorted."""
+        return [name for name in self.annotators() if name != self.annotator]
 
-        return [{"annotator": name, "agreement": compare(marks)} for name, marks in found.items()]
+    def marks_of(self, annotator: str, index: int) -> Marks | None:
+        """What somebody drew on a photo, as far as it is in PNG files of the usual names.
+
+        Args:
+            annotator: name of the folder
+            index: of the photo
+        """
+        name = self.layer.name(self.items[index].id)
+        folder = self.base / ANNOTATORS / annotator
+        files = {kind: folder / kind / f"{name}.png" for kind in KINDS}
+        there = {kind: file for kind, file in files.items() if file.is_file()}
+        if SIGNED in there:
+            return SignedMask(there[SIGNED])
+        return MaskFiles(there.get(POSITIVE), there.get(NEGATIVE)) if there else None
+
+    def compare(self, index: int, ours: Grey, theirs: Marks) -> Overlap | None:
+        """How marks of a photo overlap with those of another person.
+
+        Args:
+            index: of the photo
+            ours: (H, W)
+            theirs: of the other person
+
+        Returns:
+            None where one of the two marked nothing positive, or the other's marks cannot be read: that is
+            no reason not to show the photo.
+        """
+        item = self.items[index]
+        try:
+            other = of_photo(theirs, open_frame(item.path), item.id)
+        except DataError:
+            return None
+        return overlap(ours == pixels.POSITIVE, other == pixels.POSITIVE)
 
 
 def open_project(
@@ -245,12 +278,3 @@ def _read_start(photos: Photos, config: DataConfig) -> dict[str, Marks]:
             stacklevel=3,
         )
     return marks
-
-
-def _marks_of(folder: Path, name: str) -> Marks | None:
-    """Marks of one photo in an annotator's folder, as far as they are PNG files of the usual names."""
-    files = {kind: folder / kind / f"{name}.png" for kind in KINDS}
-    there = {kind: file for kind, file in files.items() if file.is_file()}
-    if SIGNED in there:
-        return SignedMask(there[SIGNED])
-    return MaskFiles(there.get(POSITIVE), there.get(NEGATIVE)) if there else None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import combinations
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from lookright.config import DataConfig
+from lookright.data.agreement import Overlap, agree_pairwise, overlap
 from lookright.data.align import fit_marks
 from lookright.data.annotations import AnnotationSet, Area, Item, Marks, MaskFiles, Problem
 from lookright.data.annotators import Annotators
@@ -44,6 +47,7 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
 
     annotators: Counter[str] = Counter()
     several = annotated = graded = 0
+    overlaps: dict[tuple[str, str], dict[str, Overlap]] = defaultdict(dict)
 
     for item in tqdm(found.items, "checking", unit="image", disable=None if progress else True):
         marks = item.marks_by_class if found.task is Task.MULTI_LABEL else _unless_none(item)
@@ -70,6 +74,10 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
             except DataError as error:
                 problems.append(_from_error(error, *one.files, item.path))
                 continue
+            if isinstance(one, Annotators):
+                named = f"{item.id} ({found.classes[label]})" if item.labels else item.id
+                for pair, of_pair in _overlaps(one):
+                    overlaps[pair][named] = of_pair
             for name, side in sides.items():
                 has_grades |= bool(((side > 0) & (side < 1)).any())
                 share = float((side > 0).mean())
@@ -97,6 +105,7 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
         graded=graded,
         annotators=dict(sorted(annotators.items())),
         by_several=several,
+        agreement=agree_pairwise(overlaps),
         values=(min(values), max(values)) if values else None,
     )
 
@@ -181,6 +190,15 @@ def _sides(marks: Marks, item: Item, picture: Picture, problems: list[Problem]) 
                 "mark only what matters; see that black and white are not swapped",
             )
     return {"positive": positive, "negative": negative}
+
+
+def _overlaps(marks: Annotators) -> Iterator[tuple[tuple[str, str], Overlap]]:
+    """How every two annotators of one annotation overlap, their names in order."""
+    drawn = {name: one.render() > 0 for name, one in zip(marks.names, marks.marks, strict=True)}
+    for (one, ours), (other, theirs) in combinations(sorted(drawn.items(), key=itemgetter(0)), 2):
+        of_pair = overlap(ours, theirs)
+        if of_pair:
+            yield (one, other), of_pair
 
 
 def _looks_signed(mask: Path) -> bool:

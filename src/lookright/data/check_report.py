@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lookright.data.agreement import Agreement
 from lookright.data.annotations import Problem
 from lookright.types import Task
 
 _SHOWN_SIZES = 5
 _SHOWN_PROBLEMS = 5
+_SHOWN_PAIRS = 10
+_SHOWN_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class CheckReport:
     """name -> images that they annotated; empty where annotators are not told apart"""
     by_several: int = 0
     """images that several of them annotated"""
+    agreement: tuple[Agreement, ...] = ()
+    """of every two annotators who marked something positive on one image, those who agree least first"""
     values: tuple[float, float] | None = None
     """regression: smallest and largest number to predict"""
 
@@ -97,6 +102,7 @@ def format_report(report: CheckReport) -> str:
         f"negative area: {_coverage_text(report.negative)}",
         *_annotation_lines(report),
         f"image sizes: {', '.join(sizes[:_SHOWN_SIZES]) or 'none'}{more}",
+        *_agreement_lines(report.agreement),
         "",
     ]
     remarks = len(report.problems) - len(report.fatal)
@@ -120,6 +126,34 @@ def _annotation_lines(report: CheckReport) -> Iterator[str]:
         people = ", ".join(f"{name} ({images})" for name, images in report.annotators.items())
         by_several = f"{report.by_several} of {report.annotated} annotated images by several"
         yield f"annotators, and the images of each: {people}; {by_several}"
+
+
+def _agreement_lines(agreement: Sequence[Agreement]) -> Iterator[str]:
+    """A table of pairs, and where each agrees least."""
+    if not agreement:
+        return
+    shown = agreement[:_SHOWN_PAIRS]
+    yield ""
+    yield "agreement on what is positive, where both marked something so (IoU: mean over these images):"
+    yield from _table(
+        [
+            ("annotator", "and", "images", "IoU", "kappa"),
+            *(
+                (
+                    *pair.annotators,
+                    str(pair.images),
+                    f"{pair.iou:.2f}",
+                    "-" if pair.kappa is None else f"{pair.kappa:.2f}",
+                )
+                for pair in shown
+            ),
+        ]
+    )
+    if len(agreement) > len(shown):
+        yield f"... and {len(agreement) - len(shown)} more pairs, who agree better"
+    for pair in shown:
+        least = ", ".join(f"{image} ({iou:.2f})" for image, iou in pair.least[:_SHOWN_LEAST])
+        yield f"least agreement of {' and '.join(pair.annotators)}: {least}"
 
 
 def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:

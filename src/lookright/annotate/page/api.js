@@ -86,6 +86,9 @@ export async function next(after = null) {
   return (await json(after === null ? "/api/next" : `/api/next?after=${after}`)).index;
 }
 
+/** How well this annotator agrees with the others: {pending, others}. `refresh` looks at what has changed. */
+export const agreement = (refresh) => json(`/api/agreement${refresh ? "?refresh=1" : ""}`);
+
 /** How far the correction is; and what starts and ends one. */
 export const correction = () => json("/api/correct");
 export const startCorrection = () => change("/api/correct", "POST");

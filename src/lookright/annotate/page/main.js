@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import { Agreement } from "./agreement.js";
 import * as api from "./api.js";
 import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
@@ -42,14 +43,16 @@ async function start() {
 
   const list = new ImageList({
     classes: session.classes,
-    onOpen: async (index) => (await work.open(index)) && showList(false),
+    onOpen: (index) => openChosen(index),
     say,
   });
+  const openChosen = async (index) => (await work.open(index)) && showList(false);
   const work = new Work(stage, editor, {
     onOpen(info) {
       regions.open(info);
       model.open(info);
       compare.open(info);
+      agreement.open(info);
       for (const [id, status] of [["nothing", "nothing"], ["skip", "skipped"]]) {
         byId(id).setAttribute("aria-pressed", String(info?.status === status));
       }
@@ -70,6 +73,7 @@ async function start() {
     },
   });
 
+  const agreement = new Agreement(session, openChosen);
   const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
