@@ -21,6 +21,7 @@ from lookright.annotate.app import create_app
 from lookright.annotate.order import Prediction
 from lookright.annotate.project import Project, open_project
 from lookright.annotate.security import Access, host_headers
+from lookright.config import DataConfig
 from lookright.report.overlay import heat
 
 if TYPE_CHECKING:
@@ -118,9 +119,11 @@ class Served:
 
 
 @contextmanager
-def served(data: Path, *, model: bool = False, port: int = 0) -> Iterator[Served]:
+def served(
+    data: Path, *, model: bool = False, port: int = 0, start: DataConfig | None = None
+) -> Iterator[Served]:
     """Run a server over a folder until the end of the block."""
-    project = open_project(data, annotator=ANNOTATOR)
+    project = open_project(data, annotator=ANNOTATOR, start=start)
     config = uvicorn.Config(SimpleNamespace(), port=port, log_level="warning", ws="none", lifespan="off")
     listener = config.bind_socket()
     port = listener.getsockname()[1]
