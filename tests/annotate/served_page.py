@@ -68,6 +68,18 @@ def write_photos(folder: Path, per_class: int = 3) -> Path:
     return folder
 
 
+def write_boxes(data: Path, file: Path, wrong: int | None = None) -> DataConfig:
+    """A box on each photo, as marks to start with; those of the wrong one do not fit it."""
+    content: dict[str, list[Any]] = {"images": [], "annotations": []}
+    content["categories"] = [{"id": 1, "name": "thing"}]
+    for number, photo in enumerate(sorted((data / "images").rglob("*.png"))):
+        name, width = str(photo.relative_to(data)), WIDTH + 50 * (number == wrong)
+        content["images"].append({"id": number, "file_name": name, "width": width, "height": HEIGHT})
+        content["annotations"].append({"image_id": number, "category_id": 1, "bbox": [20, 20, 50, 40]})
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return DataConfig(annotations=file, format="coco")
+
+
 class FakeModel:
     """Says `boat` of everything, and looks at the upper left quarter of each photo."""
 

@@ -101,7 +101,8 @@ export class Accept {
   #close() {
     this.#told = { state: "none" };
     this.#show();
-    byId(byId("accept-all").hidden ? "filter-status" : "accept-all").focus();
+    const image = document.querySelector('#list [tabindex="0"]');
+    (byId("accept-all").hidden ? image ?? byId("filter-status") : byId("accept-all")).focus();
   }
 
   #show() {
