@@ -50,6 +50,11 @@ export class Accept {
     if (hadFocus && !activeElement.checkVisibility()) byId("next").focus();
   }
 
+  /** The image that is open was written. A button that has the focus keeps it: the next image may need it again. */
+  written(info) {
+    if (document.activeElement !== byId("accept")) this.open(info);
+  }
+
   /** So many are still to be accepted; or one more, or one less. */
   count(number, { by = 0 } = {}) {
     this.#count = Math.max((number ?? this.#count) + by, 0);

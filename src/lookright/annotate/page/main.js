@@ -70,7 +70,7 @@ async function start() {
       byId("nothing").setAttribute("aria-pressed", String(after.status === "nothing"));
       byId("skip").setAttribute("aria-pressed", String(after.status === "skipped"));
       if (before === null) return;
-      if (index === work.index) accept.open(after);
+      if (index === work.index) accept.written(after);
       accept.count(null, { by: Accept.isDue(after) - Accept.isDue(before) });
       if (before.status === after.status) return;
       counts[before.status]--;
@@ -119,7 +119,7 @@ async function start() {
     redo: () => editor.redo(),
     next: () => work.next(),
     back,
-    accept: () => work.accept(),
+    accept: () => work.accept().then(() => accept.open(work.info)),
     nothing: () => work.finish("nothing"),
     skip: () => work.finish("skipped"),
     map: () => model.toggleMap(),
