@@ -21,6 +21,7 @@ from lookright.annotate.app import create_app
 from lookright.annotate.order import Prediction
 from lookright.annotate.project import Project, open_project
 from lookright.annotate.security import Access, host_headers
+from lookright.config import DataConfig
 from lookright.report.overlay import heat
 
 if TYPE_CHECKING:
@@ -65,6 +66,18 @@ def write_photos(folder: Path, per_class: int = 3) -> Path:
         for number in range(per_class):
             draw_photo(100 * row + number).save(folder / "images" / name / f"{name}{number:02d}.png")
     return folder
+
+
+def write_boxes(data: Path, file: Path, wrong: int | None = None) -> DataConfig:
+    """A box on each photo, as marks to start with; those of the wrong one do not fit it."""
+    content: dict[str, list[Any]] = {"images": [], "annotations": []}
+    content["categories"] = [{"id": 1, "name": "thing"}]
+    for number, photo in enumerate(sorted((data / "images").rglob("*.png"))):
+        name, width = str(photo.relative_to(data)), WIDTH + 50 * (number == wrong)
+        content["images"].append({"id": number, "file_name": name, "width": width, "height": HEIGHT})
+        content["annotations"].append({"image_id": number, "category_id": 1, "bbox": [20, 20, 50, 40]})
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return DataConfig(annotations=file, format="coco")
 
 
 class FakeModel:
@@ -118,9 +131,11 @@ class Served:
 
 
 @contextmanager
-def served(data: Path, *, model: bool = False, port: int = 0) -> Iterator[Served]:
+def served(
+    data: Path, *, model: bool = False, port: int = 0, start: DataConfig | None = None
+) -> Iterator[Served]:
     """Run a server over a folder until the end of the block."""
-    project = open_project(data, annotator=ANNOTATOR)
+    project = open_project(data, annotator=ANNOTATOR, start=start)
     config = uvicorn.Config(SimpleNamespace(), port=port, log_level="warning", ws="none", lifespan="off")
     listener = config.bind_socket()
     port = listener.getsockname()[1]

@@ -25,6 +25,8 @@ def test_the_session_says_who_and_how_far(page: Page) -> None:
         "has_model": False,
         "predicted": 0,
         "data": "data",
+        "source": None,
+        "to_accept": 0,
     }
 
 
@@ -39,6 +41,7 @@ def test_images_are_listed_by_id(page: Page) -> None:
         "label": "dog",
         "status": "open",
         "version": 0,
+        "start": False,
         "predicted": None,
         "probability": None,
         "right": None,

@@ -24,13 +24,17 @@ names = st.sampled_from(
 values = st.one_of(
     st.integers(-5, 300).map(str),
     st.floats().map(str),
-    st.sampled_from(["open", "marked", "nothing", "skipped", "cat", "dog", "", "1,2", "0.15", "nan"]),
+    st.sampled_from(
+        ["open", "marked", "nothing", "skipped", "to-accept", "cat", "dog", "", "1,2", "0.15", "nan"]
+    ),
     words,
 )
 queries = st.dictionaries(names, values, max_size=4)
 addresses = st.one_of(
     st.builds(lambda index, part: f"/api/images/{index}{part}", indices, st.sampled_from(PARTS)),
-    st.sampled_from(["/", "/api/session", "/api/images", "/api/next", "/api/coco", "/api/", "/static/"]),
+    st.sampled_from(
+        ["/", "/api/session", "/api/images", "/api/next", "/api/coco", "/api/accept", "/api/", "/static/"]
+    ),
     st.text(max_size=30).map(lambda text: "/" + text),
     st.text(max_size=30).map(lambda text: "/static/" + text),
 )
@@ -98,6 +102,15 @@ def test_no_write_breaks_it(
     assert answer.status_code < 500
     if answer.status_code >= 400:
         assert answer.json()["error"]
+
+
+@FUZZ
+@given(method=st.sampled_from(["POST", "PUT", "DELETE", "PATCH"]), body=bodies, length=st.none() | words)
+def test_nothing_sent_to_accept_breaks_it(fuzzed: Page, method: str, body: bytes, length: str | None) -> None:
+    headers = {"X-Token": fuzzed.access.write_token} | ({} if length is None else {"Content-Length": length})
+    sent = {name: value.encode("utf-8") for name, value in headers.items()}
+    answer = fuzzed.http.request(method, "/api/accept", content=body, headers=sent)
+    assert answer.status_code in (200, 405, 409)  # there is nothing to accept
 
 
 @FUZZ

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from served_page import CLASSES, PHONE, WIDE, Tab, served, unmarked, write_photos
+from served_page import CLASSES, PHONE, WIDE, Tab, served, unmarked, write_boxes, write_photos
 
 from accessibility import check_names_and_headings, violations
 from lookright.annotate.correct import Figures, Progress
@@ -37,6 +37,7 @@ def states(tab: Tab) -> Iterator[str]:
     """The page in each of its states, as a person comes to them."""
     page = tab.page
     yield "opened"
+    yield from acceptances(tab)
     tab.open(5)
     page.keyboard.press("m")
     tab.wait("document.querySelector('#map-shown').checked")
@@ -58,6 +59,22 @@ def states(tab: Tab) -> Iterator[str]:
     page.evaluate("document.querySelector('#unsaved').showModal()")
     yield "unsaved"
     page.evaluate("document.querySelector('#unsaved').close()")
+
+
+def acceptances(tab: Tab) -> Iterator[str]:
+    """Marks to start with, before and after all are accepted; those of one photo do not fit."""
+    page = tab.page
+    tab.open(4)
+    page.wait_for_selector("#accept")
+    yield "to accept"
+    page.locator("#accept-all").click()
+    yield "accept all?"
+    page.locator("#accept-yes").click()
+    tab.wait("document.querySelector('#accept-failed').textContent.includes('another shape')")
+    page.evaluate("document.querySelector('#show-images').click()")
+    yield "accepted"
+    page.locator("#accept-close").click()
+    page.evaluate("document.querySelector('#show-images').click()")
 
 
 def corrections(tab: Tab) -> Iterator[str]:
@@ -99,7 +116,8 @@ def test_axe_finds_nothing_in_any_state(browser: "Browser", tmp_path: Path) -> N
     data = write_photos(tmp_path / "data")
     of_others(data)
     found = []
-    with served(data, model=True) as server:
+    start = write_boxes(data, tmp_path / "boxes.json", wrong=5)
+    with served(data, model=True, start=start) as server:
         tab = Tab(browser, server, bypass_csp=True).open(1)
         for state in states(tab):
             for size in (WIDE, PHONE):

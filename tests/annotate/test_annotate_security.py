@@ -51,6 +51,16 @@ def test_writes_without_the_page_token_are_refused(page: Page, path: str, token:
     assert untouched(page)
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Token": "wrong"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}]
+)
+def test_accepting_needs_this_page_and_its_token(page: Page, method: str, headers: dict[str, str]) -> None:
+    token = {} if "X-Token" in headers or not headers else {"X-Token": page.access.write_token}
+    assert page.http.request(method, "/api/accept", headers=headers | token).status_code == 403
+    assert untouched(page)
+
+
 @pytest.mark.parametrize(
     "origin",
     ["http://evil.example", "null", f"https://{HOST}", "http://127.0.0.1:9999", "http://localhost:8017"],
@@ -174,6 +184,7 @@ def test_a_decompression_bomb_is_refused(page: Page, side: int) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/"), ("GET", "/api/session"), ("GET", "/api/images/0/photo"), ("GET", "/api/images/99"),
+     ("GET", "/api/accept"), ("POST", "/api/accept"),
      ("GET", "/nothing"), ("POST", "/"), ("HEAD", "/"), ("PUT", "/api/images/0/marks")],
 )  # fmt: skip
 def test_every_answer_has_the_headers(page: Page, method: str, path: str) -> None:

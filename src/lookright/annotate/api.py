@@ -32,6 +32,9 @@ if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
 
 MOST_LISTED = 200
 
+TO_ACCEPT = "to-accept"
+"""Asked for as a status: open photos with marks to start with."""
+
 _PNG = "image/png"
 _AT_ONCE = 2
 """Photos that are decoded at the same time: each may take hundreds of megabytes."""
@@ -80,6 +83,8 @@ class Api:
                 "has_model": self.looking is not None,
                 "predicted": len(self._predictions),
                 "data": project.images.root.resolve().name,
+                "source": project.source,
+                "to_accept": len(project.to_accept()),
             }
         )
 
@@ -88,12 +93,12 @@ class Api:
         offset = whole(request, "offset", 0, 0, 10**9 - 1)
         limit = whole(request, "limit", 100, 1, MOST_LISTED)
         status, label = (request.query_params.get(name) or None for name in ("status", "label"))
-        if status is not None and status not in STATUSES:
-            raise RefusedError(400, f"status: give one of {', '.join(STATUSES)}")
+        if status is not None and status not in (*STATUSES, TO_ACCEPT):
+            raise RefusedError(400, f"status: give one of {', '.join(STATUSES)}, {TO_ACCEPT}")
         found = [
             index
-            for index, item in enumerate(self.project.items)
-            if (status is None or self.project.layer.status(item.id) == status)
+            for index in range(len(self.project.items))
+            if (status is None or self._is(index, status))
             and (label is None or self.project.label(index) == label)
         ]
         rows = [self._row(index) for index in found[offset : offset + limit]]
@@ -228,6 +233,11 @@ class Api:
     async def _draw(self, make: Callable[[int], T], index: int) -> T:
         return await to_thread.run_sync(make, index, limiter=self._pictures)
 
+    def _is(self, index: int, status: str) -> bool:
+        if status == TO_ACCEPT:
+            return self.project.is_to_accept(index)
+        return self.project.layer.status(self.project.items[index].id) == status
+
     def _row(self, index: int) -> dict[str, Any]:
         item = self.project.items[index]
         told = self._predictions.get(index)
@@ -238,6 +248,7 @@ class Api:
             "label": self.project.label(index),
             "status": self.project.layer.status(item.id),
             "version": self.project.layer.version(item.id),
+            "start": self.project.has_start(index),
             "predicted": self.looking.classes[told.predicted] if self.looking and told else None,
             "probability": round(told.probability, 4) if told else None,
             "right": self.looking.is_right(index) if self.looking else None,

@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from lookright.annotate.accept import AcceptAll
+from lookright.annotate.accept_routes import accept_routes
 from lookright.annotate.api import Api
 from lookright.annotate.correct import Corrections
 from lookright.annotate.correct_routes import correction_routes
@@ -44,6 +46,7 @@ def create_app(
     looking: Looking | None = None,
     *,
     corrections: Corrections | None = None,
+    accepting: AcceptAll | None = None,
     page: Path = PAGE,
 ) -> Guard:
     """Make the application that serves one project.
@@ -53,6 +56,7 @@ def create_app(
         access: who may ask
         looking: a model beside the photos
         corrections: what the button Correct starts; whoever gives it closes it
+        accepting: what accepts marks to start with; likewise
         page: folder of the page's files; those that are there now are served, no other
     """
     corrections = Corrections(project, looking) if corrections is None else corrections
@@ -99,6 +103,7 @@ def create_app(
             Route("/api/next", api.next),
             Route("/api/agreement", api.agreement),
             Route("/api/coco", api.coco),
+            *accept_routes(AcceptAll(project) if accepting is None else accepting),
             *correction_routes(corrections),
         ],
         exception_handlers=handlers,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lookright.annotate import pixels
-from lookright.annotate.pixels import Grey, of_photo, unmarked
-from lookright.annotate.store import Layer, mask_names
+from lookright.annotate.pixels import Grey, has_marks, of_photo, unmarked
+from lookright.annotate.store import OPEN, Layer, mask_names
 from lookright.config import DataConfig
 from lookright.data.agreement import Overlap, overlap
 from lookright.data.annotations import AnnotationSet, Item, Marks, MaskFiles, SignedMask
@@ -38,8 +38,10 @@ class Project:
     """photo id -> marks to start with: of the data folder where the layer lies elsewhere, or of a file"""
     base: Path
     annotator: str
+    source: str | None = None
+    """name of the file or folder that `before` is of"""
     _unfit: set[str] = field(default_factory=set, init=False, repr=False)
-    """photos whose marks to start with do not fit, of which that was said"""
+    """photos whose marks to start with were found not to fit, or to be none"""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -86,18 +88,63 @@ class Project:
         drawn = self.layer.path(item.id)
         if drawn.is_file():
             return of_photo(SignedMask(drawn), photo, item.id)
-        found = None if self.layer.is_drawn_on(item.id) else self.before.get(item.id)
-        if found is not None:
-            try:
-                return of_photo(found, photo, item.id)
-            except DataError as error:
-                self._warn(item.id, error)
+        if item.id not in self.before or self.layer.is_drawn_on(item.id):
+            return unmarked(photo.size)
+        is_known = item.id in self._unfit
+        try:
+            return self.start_marks(index)
+        except DataError as error:
+            if not is_known:
+                warnings.warn(f"{error} (shown without marks until then)", LookrightWarning, stacklevel=2)
         return unmarked(photo.size)
 
-    def _warn(self, photo_id: str, error: DataError) -> None:
-        if photo_id not in self._unfit:
-            self._unfit.add(photo_id)
-            warnings.warn(f"{error} (shown without marks until then)", LookrightWarning, stacklevel=3)
+    def has_start(self, index: int) -> bool:
+        """Whether a photo is shown with marks to start with, as far as that is known without reading them.
+
+        Args:
+            index: of the photo
+        """
+        photo_id = self.items[index].id
+        return (
+            photo_id in self.before and photo_id not in self._unfit and not self.layer.is_drawn_on(photo_id)
+        )
+
+    def is_to_accept(self, index: int) -> bool:
+        """Whether it has such marks and nothing was said of it yet: it is neither drawn on nor skipped.
+
+        Args:
+            index: of the photo
+        """
+        return self.has_start(index) and self.layer.status(self.items[index].id) == OPEN
+
+    def to_accept(self) -> list[int]:
+        """All photos of that kind."""
+        return [index for index in range(len(self.items)) if self.is_to_accept(index)]
+
+    def start_marks(self, index: int) -> Grey:
+        """The marks to start with, whether or not something was drawn since.
+
+        Args:
+            index: of a photo that has some
+
+        Returns:
+            (H, W) at the size of the upright photo
+
+        Raises:
+            DataError: the photo or these marks cannot be read, or they do not fit.
+        """
+        item = self.items[index]
+        photo = open_frame(item.path)
+        try:
+            marks = of_photo(self.before[item.id], photo, item.id)
+        except DataError:
+            self._unfit.add(item.id)
+            raise
+        if has_marks(marks):
+            self._unfit.discard(item.id)
+        else:
+            self._unfit.add(item.id)
+        return marks
 
     def others(self, index: int) -> list[dict[str, object]]:
         """Who else has marked a photo, and how well that agrees.
@@ -195,12 +242,14 @@ def open_project(
         before = _read_start(photos, replace(start, data=data))
     else:
         before = {} if base.resolve() == data.resolve() else read_marks(photos, DataConfig(data=data))[0]
+    source = (start and start.annotations) or data
     return Project(
         images=images,
         layer=Layer(base, name, photos),
         before=before,
         base=base,
         annotator=name,
+        source=source.resolve().name if before else None,
     )
 
 

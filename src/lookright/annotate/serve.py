@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import uvicorn
 
+from lookright.annotate.accept import AcceptAll
 from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
 from lookright.annotate.project import Project
@@ -83,11 +84,13 @@ def serve(
     check_address(host, port, token)
     listener = _listen(host, port)
     corrections = Corrections(project, looking, runs=runs, device=device)
-    with listener, closing(corrections):
+    accepting = AcceptAll(project)
+    with listener, closing(corrections), closing(accepting):
         port = listener.getsockname()[1]
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
-        app = create_app(project, Access(host_headers(host, port), token), looking, corrections=corrections)
+        access = Access(host_headers(host, port), token)
+        app = create_app(project, access, looking, corrections=corrections, accepting=accepting)
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "

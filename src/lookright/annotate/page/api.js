@@ -89,6 +89,11 @@ export async function next(after = null) {
 /** How well this annotator agrees with the others: {pending, others}. `refresh` looks at what has changed. */
 export const agreement = (refresh) => json(`/api/agreement${refresh ? "?refresh=1" : ""}`);
 
+/** How far accepting all marks to start with is; and what starts and stops it. */
+export const accepted = () => json("/api/accept");
+export const startAccepting = () => change("/api/accept", "POST");
+export const stopAccepting = () => change("/api/accept", "DELETE");
+
 /** How far the correction is; and what starts and ends one. */
 export const correction = () => json("/api/correct");
 export const startCorrection = () => change("/api/correct", "POST");

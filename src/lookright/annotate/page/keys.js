@@ -22,6 +22,7 @@ const KEYS = [
   { group: "Images" },
   { key: "n", action: "next", what: "Next open image" },
   { key: "shift n", shown: "Shift N", action: "back", what: "Back to the image before" },
+  { key: "a", action: "accept", what: "Accept the marks to start from, and next" },
   { key: "x", action: "nothing", what: "Nothing to mark, and next" },
   { key: "k", action: "skip", what: "Skip, and next" },
   { key: "m", action: "map", what: "The model's map on or off" },

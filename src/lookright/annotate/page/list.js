@@ -5,11 +5,13 @@ import { byId, element, icon, percent } from "./dom.js";
 
 const PAGE = 50;
 
-export const STATUS_WORDS = { open: "Open", marked: "Marked", nothing: "Nothing to mark", skipped: "Skipped" };
+const STATUS_WORDS = { open: "Open", marked: "Marked", nothing: "Nothing to mark", skipped: "Skipped" };
+const TO_ACCEPT = { "to-accept": "To accept" };
 
-/** The symbol and the word of a status. */
-export function statusLabel(status) {
-  return element("span", { class: `status ${status}` }, icon(`status-${status}`), STATUS_WORDS[status]);
+/** The symbol and the word of a status; `start`: whether the image shows marks to start with. */
+export function statusLabel({ status, start }) {
+  const shown = start && status === "open" ? "to-accept" : status;
+  return element("span", { class: `status ${shown}` }, icon(`status-${shown}`), { ...STATUS_WORDS, ...TO_ACCEPT }[shown]);
 }
 
 export class ImageList {
@@ -22,11 +24,11 @@ export class ImageList {
   #ticket = 0; // of the newest request: an older answer that comes late is not shown
 
   /** `onOpen(index)` is called when an image is chosen. */
-  constructor({ classes, onOpen, say }) {
+  constructor({ classes, source, onOpen, say }) {
     this.#onOpen = onOpen;
     this.#say = say;
     const options = (words) => Object.entries(words).map(([value, word]) => element("option", { value }, word));
-    byId("filter-status").append(...options(STATUS_WORDS));
+    byId("filter-status").append(...options({ ...STATUS_WORDS, ...(source ? TO_ACCEPT : {}) }));
     byId("filter-label").append(...classes.map((name) => element("option", { value: name }, name)));
     byId("filter-label").closest("label").hidden = classes.length < 2;
     byId("filters").addEventListener("change", () => this.load(0));
@@ -78,11 +80,11 @@ export class ImageList {
     this.#items.get(index)?.button.scrollIntoView({ block: "nearest" });
   }
 
-  /** An image has another status. */
-  update(index, status) {
+  /** An image has another {status, start}. */
+  update(index, state) {
     const item = this.#items.get(index);
     if (!item) return;
-    const fresh = statusLabel(status);
+    const fresh = statusLabel(state);
     item.status.replaceWith(fresh);
     item.status = fresh;
   }
@@ -91,11 +93,11 @@ export class ImageList {
     return { status: byId("filter-status").value, label: byId("filter-label").value };
   }
 
-  #item({ index, id, name, label, status, predicted, probability, right }) {
+  #item({ index, id, name, label, status, start, predicted, probability, right }) {
     const thumbnail = element("img", {
       src: api.thumbnail(index), alt: "", loading: "lazy", decoding: "async", width: 56, height: 56,
     });
-    const state = statusLabel(status);
+    const state = statusLabel({ status, start });
     const said = probability === null ? predicted : `${predicted} ${percent(probability)}`;
     const guess = predicted === null ? null : element("span", { class: right === false ? "wrong" : "guess" },
       right === false ? `says ${said}` : said);

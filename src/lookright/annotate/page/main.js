@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import { Accept } from "./accept.js";
 import { Agreement } from "./agreement.js";
 import * as api from "./api.js";
 import { Compare } from "./compare.js";
@@ -43,16 +44,18 @@ async function start() {
 
   const list = new ImageList({
     classes: session.classes,
+    source: session.source,
     onOpen: (index) => openChosen(index),
     say,
   });
   const openChosen = async (index) => (await work.open(index)) && showList(false);
-  const work = new Work(stage, editor, {
+  const work = new Work(stage, editor, session.source, {
     onOpen(info) {
       regions.open(info);
       model.open(info);
       compare.open(info);
       agreement.open(info);
+      accept.open(info);
       for (const [id, status] of [["nothing", "nothing"], ["skip", "skipped"]]) {
         byId(id).setAttribute("aria-pressed", String(info?.status === status));
       }
@@ -62,17 +65,33 @@ async function start() {
       showState(saver);
       if (saver.state === "conflict") work.decide();
     },
-    onWritten(index, before, status) {
-      list.update(index, status);
-      byId("nothing").setAttribute("aria-pressed", String(status === "nothing"));
-      byId("skip").setAttribute("aria-pressed", String(status === "skipped"));
-      if (before === null || before === status) return;
-      counts[before]--;
-      counts[status]++;
+    onWritten(index, before, after) {
+      list.update(index, after);
+      byId("nothing").setAttribute("aria-pressed", String(after.status === "nothing"));
+      byId("skip").setAttribute("aria-pressed", String(after.status === "skipped"));
+      if (before === null) return;
+      if (index === work.index) accept.written(after);
+      accept.count(null, { by: Accept.isDue(after) - Accept.isDue(before) });
+      if (before.status === after.status) return;
+      counts[before.status]--;
+      counts[after.status]++;
       showProgress(counts, session.images);
     },
   });
 
+  const accept = new Accept(session, {
+    say,
+    save: async () => (await work.saver?.flush()) ?? true,
+    async changed(ended) {
+      await work.catchUp().catch(() => null); // saving asks then
+      const now = await api.session().catch(() => null);
+      if (!now) return;
+      Object.assign(counts, now.counts);
+      showProgress(counts, session.images);
+      accept.count(now.to_accept);
+      if (ended) await list.refresh();
+    },
+  });
   const agreement = new Agreement(session, openChosen);
   const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
@@ -100,6 +119,7 @@ async function start() {
     redo: () => editor.redo(),
     next: () => work.next(),
     back,
+    accept: () => work.accept().then(() => accept.open(work.info)),
     nothing: () => work.finish("nothing"),
     skip: () => work.finish("skipped"),
     map: () => model.toggleMap(),
@@ -113,6 +133,7 @@ async function start() {
 
   const presses = {
     "next": actions.next,
+    "accept": actions.accept,
     "nothing": actions.nothing,
     "skip": actions.skip,
     "zoom-in": actions.zoomIn,
@@ -145,6 +166,7 @@ async function start() {
   const first = addressed();
   if (first !== null && first < session.images) await work.open(first);
   else await openFirst(work, session.images);
+  accept.resume().catch(() => null); // the list tells it as well
   correction.resume().catch(() => null); // Correct says it again
   awaitPredictions(session, list, work);
 }

@@ -22,7 +22,7 @@ export class Saver {
   #timer = 0;
   #wait = FIRST_RETRY;
 
-  /** `listen` has onState(saver) and onWritten(index, {version, status}). */
+  /** `listen` has onState(saver) and onWritten(index, {version, status}), of marks with start: false. */
   constructor(index, version, history, listen) {
     this.#index = index;
     this.#version = version;
@@ -58,6 +58,14 @@ export class Saver {
   async theirs() {
     const { blob, version } = await api.marks(this.#index);
     return { ...(await decodeMarks(blob)), version };
+  }
+
+  /** These marks were written elsewhere, as they are here: go on from that version. Whether it is so. */
+  async catchUp(version) {
+    const theirs = await this.theirs();
+    const same = theirs.version === version && this.settled && this.#isHere(theirs);
+    if (same) this.#version = version;
+    return same;
   }
 
   /** After a conflict: give up what was not written, and go on from a version of the server. */
@@ -113,7 +121,7 @@ export class Saver {
     const png = encodeMarks(this.#history.committed, width, height);
     this.#marksDue = false; // what is drawn from here on is the next write's
     try {
-      this.#took(await api.putMarks(this.#index, this.#version, await png));
+      this.#took({ ...(await api.putMarks(this.#index, this.#version, await png)), start: false });
     } catch (error) {
       this.#marksDue = true;
       throw error;
@@ -138,9 +146,13 @@ export class Saver {
   async #isOwn(error) {
     if (!this.#isConflict(error)) return false;
     const theirs = await this.theirs().catch(() => null);
-    const same = theirs?.values.every((value, i) => value === this.#history.committed[i]);
+    const same = theirs !== null && this.#isHere(theirs);
     if (same) this.#version = theirs.version;
-    return same ?? false;
+    return same;
+  }
+
+  #isHere({ values }) {
+    return values.every((value, i) => value === this.#history.committed[i]);
   }
 
   #fail(error, status) {

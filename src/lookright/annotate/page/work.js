@@ -1,10 +1,11 @@
 // The image that is open: opening one, leaving it with everything saved, going on to the next.
 
 import * as api from "./api.js";
-import { byId, choose, element, percent, say } from "./dom.js";
+import { byId, choose, say } from "./dom.js";
+import { showFacts } from "./facts.js";
 import { statusLabel } from "./list.js";
-import { Marks } from "./marks.js";
-import { decodeMarks, decodePhoto } from "./png.js";
+import { load } from "./load.js";
+import { decodeMarks } from "./png.js";
 import { Saver } from "./saver.js";
 
 const address = (index) => `#image-${index}`;
@@ -23,14 +24,19 @@ export class Work {
 
   #stage;
   #editor;
+  #source;
   #listen;
   #ticket = 0; // of the newest call of open: an older one gives up
   #deciding = null;
 
-  /** `listen` has onOpen(info or null), onState(saver) and onWritten(index, {version, status}). */
-  constructor(stage, editor, listen) {
+  /**
+   * `source`: what marks to start with are from; `listen` has onOpen(info or null), onState(saver) and
+   * onWritten(index, before, after): both {status, start}, the one before is null of an image that is left.
+   */
+  constructor(stage, editor, source, listen) {
     this.#stage = stage;
     this.#editor = editor;
+    this.#source = source;
     this.#listen = listen;
   }
 
@@ -48,7 +54,7 @@ export class Work {
     try {
       const [info, photo, { marks, version }] = await load(index);
       if (ticket !== this.#ticket) return false;
-      this.info = info;
+      this.info = { ...info, start: info.start && !marks.empty };
       if (before !== index) this.previous = before;
       this.#editor.open(marks);
       this.saver = new Saver(index, version, this.#editor.history, {
@@ -75,7 +81,7 @@ export class Work {
     const { predicted, probability, right } = await api.image(index);
     if (index !== this.index) return;
     Object.assign(this.info, { predicted, probability, right });
-    this.#showFacts();
+    showFacts(this.info, this.#source);
   }
 
   /** Open the open image that teaches most. */
@@ -88,7 +94,10 @@ export class Work {
       return;
     }
     if (index === null) say("No other image is open");
-    else if (await this.open(index)) say(`${this.info.name}, ${this.info.label ?? "without a class"}`);
+    else if (await this.open(index)) {
+      const { name, label, start } = this.info;
+      say(`${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`);
+    }
   }
 
   /** Say that there is nothing to mark, or skip, and go on; said twice, the image is open again. */
@@ -108,6 +117,30 @@ export class Work {
     } else {
       await this.next();
     }
+  }
+
+  /** Write the marks to start with as they are, and go on. */
+  async accept() {
+    if (!this.saver) return;
+    const { saver } = this;
+    if (!this.info.start) {
+      say(this.#editor.marks.empty ? "There are no marks to accept here" : "The marks here are yours already");
+    } else if (saver.state === "conflict") {
+      await this.decide();
+    } else {
+      this.#editor.liftPen();
+      saver.touch();
+      if ((await saver.flush()) && saver === this.saver) await this.next();
+    }
+  }
+
+  /** All marks to start with are being accepted: know it of this image too, so that drawing on is no conflict. */
+  async catchUp() {
+    const { saver, index } = this;
+    if (!this.info?.start || !saver.settled) return;
+    const { version, status, start } = await api.image(index);
+    if (start || saver !== this.saver || !(await saver.catchUp(version))) return;
+    this.#written(index, { status, start });
   }
 
   /** Take the marks of the image that was open before, resized if need be. */
@@ -192,51 +225,26 @@ export class Work {
     say(`This image could not be opened: ${error.message}`);
   }
 
-  #written(index, { status }) {
-    const before = index === this.index ? this.info.status : null;
-    if (before !== null) this.info.status = status;
-    this.#listen.onWritten(index, before, status);
-    if (index === this.index) byId("image-status").replaceChildren(statusLabel(status));
+  /** Something was written of an image; `start` is left out where it stays what it was. */
+  #written(index, { status, start }) {
+    const isOpen = index === this.index;
+    const before = isOpen ? { status: this.info.status, start: this.info.start } : null;
+    const after = { status, start: start ?? before?.start ?? false };
+    if (isOpen) Object.assign(this.info, after);
+    this.#listen.onWritten(index, before, after);
+    if (!isOpen) return;
+    byId("image-status").replaceChildren(statusLabel(after));
+    if (before.start !== after.start) showFacts(this.info, this.#source);
   }
 
   #show() {
-    const { id, name, status } = this.info;
+    const { id, name } = this.info;
     byId("name").textContent = name;
     byId("name").title = id;
-    byId("image-status").replaceChildren(statusLabel(status));
-    this.#showFacts();
+    byId("image-status").replaceChildren(statusLabel(this.info));
+    showFacts(this.info, this.#source);
     document.title = `${name} · lookright annotate`;
     this.#listen.onOpen(this.info);
     this.#listen.onState(this.saver);
   }
-
-  #showFacts() {
-    const { label, predicted, probability, right, width, height, others } = this.info;
-    const facts = [label === null ? null : element("span", {}, "Class ", element("b", {}, label))];
-    if (predicted !== null) {
-      const sure = probability === null ? "" : ` ${percent(probability)}`;
-      const verdict = right === null ? "" : right ? " (right)" : " (wrong)";
-      const tone = right === null ? "" : right ? "right" : "wrong";
-      facts.push(element("span", {}, "Model: ", element("b", { class: tone }, `${predicted}${sure}${verdict}`)));
-    }
-    facts.push(element("span", { class: "extent" }, `${width} × ${height}`));
-    if (others.length) {
-      const each = others.map(({ annotator, agreement }) =>
-        agreement === null ? annotator : `${annotator} (${percent(agreement)} overlap)`);
-      facts.push(element("span", {}, `Also marked by ${each.join(", ")}`));
-    }
-    byId("facts").replaceChildren(...facts.filter(Boolean));
-  }
-}
-
-/** Everything of an image: [facts, photo, {marks, version}]. */
-async function load(index) {
-  const [info, photo, { blob, version }] = await Promise.all([
-    api.image(index), api.photo(index).then(decodePhoto), api.marks(index),
-  ]);
-  const { width, height, values } = await decodeMarks(blob);
-  if (photo.width !== width || photo.height !== height) {
-    throw new Error(`the photo is ${photo.width} x ${photo.height} pixels, its marks ${width} x ${height}`);
-  }
-  return [info, photo, { marks: new Marks(width, height, values), version }];
 }
