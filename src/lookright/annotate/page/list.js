@@ -101,7 +101,8 @@ export class ImageList {
     const said = probability === null ? predicted : `${predicted} ${percent(probability)}`;
     const guess = predicted === null ? null : element("span", { class: right === false ? "wrong" : "guess" },
       right === false ? `says ${said}` : said);
-    const facts = element("span", { class: "facts" }, label ?? "", guess);
+    const of = label === null ? null : element("span", {}, label);
+    const facts = element("span", { class: "facts" }, of, guess);
     const words = element("span", { class: "words" }, element("span", { class: "name", title: id }, name), facts, state);
     const button = element("button", { type: "button", tabindex: -1, "data-index": index }, thumbnail, words);
     button.addEventListener("click", () => this.#onOpen(index));
