@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from synthetic_runs import METHODS, Workshop, edit_json
 
-from conftest import METHODS, Workshop, edit_json
 from lookright.errors import ConfigError, DataError
 from lookright.report import build_report
 

@@ -3,8 +3,8 @@ import statistics
 from pathlib import Path
 
 import pytest
+from synthetic_runs import METHODS, Workshop
 
-from conftest import METHODS, Workshop
 from lookright.errors import DataError
 from lookright.report.compare import Spread, differing_options, group_by_method
 from lookright.report.runs import read_runs

@@ -3,8 +3,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from synthetic_runs import Workshop
 
-from conftest import Workshop
 from lookright.report.compare import group_by_method
 from lookright.report.curves import draw, over_seeds
 from lookright.report.runs import read_runs

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from conftest import Workshop, edit_json
+from synthetic_runs import Workshop, edit_json
+
 from lookright.report import build_report, write_markdown
 from lookright.report.compare import group_by_method
 from lookright.report.runs import read_runs

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic_runs import Workshop
 
-from conftest import Workshop
 from lookright.report.compare import MethodRuns, Spread, group_by_method
 from lookright.report.headline import Change, change, headline, keeps_shortcut
 from lookright.report.runs import read_runs

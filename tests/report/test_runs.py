@@ -3,8 +3,8 @@ import math
 from pathlib import Path
 
 import pytest
+from synthetic_runs import Workshop, edit_json
 
-from conftest import Workshop, edit_json
 from lookright.errors import LookrightError
 from lookright.metrics import Cell
 from lookright.report.runs import read_run, read_runs

@@ -3,8 +3,8 @@ import statistics
 from pathlib import Path
 
 import pytest
+from synthetic_runs import Workshop, edit_json
 
-from conftest import Workshop, edit_json
 from lookright.metrics import Cell
 from lookright.report.compare import group_by_method
 from lookright.report.runs import read_runs

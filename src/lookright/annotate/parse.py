@@ -45,32 +45,16 @@ def whole(request: Request, name: str, default: int, low: int, high: int) -> int
     Raises:
         RefusedError: 400, it is none, or out of the range.
     """
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
+    text = request.query_params.get(name, str(default))
+    if text != str(default) and not (_WHOLE.fullmatch(text) and low <= int(text) <= high):
         raise RefusedError(400, f"{name}: give a whole number from {low} to {high}")
     return int(text)
 
 
 def share(request: Request, name: str, default: float, low: float, high: float) -> float:
-    """A share of the query.
-
-    Args:
-        request: ?name=...
-        name: of the share
-        default: where it is not given
-        low: least
-        high: largest
-
-    Raises:
-        RefusedError: 400, it is none, or out of the range.
-    """
-    text = request.query_params.get(name)
-    if text is None:
-        return default
+    """A share of the query; otherwise as `whole`."""
     try:
-        value = float(text)
+        value = float(request.query_params.get(name, default))
     except ValueError:
         value = -1.0
     if not low <= value <= high:  # also true of NaN
