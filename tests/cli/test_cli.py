@@ -96,7 +96,7 @@ def test_train_says_what_comes_next(digits: Path, tmp_path: Path, typed: Type) -
     told = typed(*command)
     assert told.code == 0
     assert told.out.splitlines()[-1] == (
-        f"{out}: 1 epochs in {RunFolder(out).facts()['seconds']:.0f} s, best epoch 0. "
+        f"{out}: 1 epoch in {RunFolder(out).facts()['seconds']:.0f} s, best epoch 0. "
         f"Next: lookright evaluate '{out}'"
     )
     assert RunFolder(out).facts()["command"] == shlex.join(["lookright", *command])

@@ -21,7 +21,7 @@ def test_pack_train_evaluate_report(shards: Path, tmp_path: Path, typed: Type) -
     run = tmp_path / "run"
     told = typed("train", shards, "--out", run, *SMALL)
     assert (told.code, told.err) == (0, "")
-    assert told.out.startswith(f"{run}: 1 epochs in")
+    assert told.out.startswith(f"{run}: 1 epoch in")
     told = typed("evaluate", run, "--device", "cpu")
     assert told.code == 0
     assert "accuracy" in told.out

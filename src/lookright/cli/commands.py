@@ -32,8 +32,9 @@ def _train(options: Namespace) -> None:
     if not is_first_process():
         return
     facts = folder.facts()
+    done = "1 epoch" if facts["epochs_done"] == 1 else f"{facts['epochs_done']} epochs"
     say(
-        f"{folder.path}: {facts['epochs_done']} epochs in {facts['seconds']:.0f} s, best epoch "
+        f"{folder.path}: {done} in {facts['seconds']:.0f} s, best epoch "
         f"{facts['best_epoch']}. Next: lookright evaluate {shlex.quote(str(folder.path))}"
     )
 
