@@ -20,10 +20,10 @@ RANKS = (
     ("data", "models", "losses", "metrics"),
     ("explainers",),
     ("engine",),
-    ("report", "bench", "describe"),
+    ("report", "describe"),
     ("evidence", "audit"),
     ("annotate",),
-    ("demo",),
+    ("demo", "bench"),
     ("cli",),
 )
 RANK = {part: rank for rank, parts in enumerate(RANKS) for part in parts}

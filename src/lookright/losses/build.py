@@ -7,8 +7,9 @@ from dataclasses import replace
 from lookright.config import TrainConfig
 from lookright.errors import ConfigError
 from lookright.losses.base import ExplanationLoss
-from lookright.losses.methods import METHODS, MethodContext, make_term
+from lookright.losses.methods import METHODS
 from lookright.losses.objective import Objective, Term
+from lookright.losses.recipes import MethodContext, make_term
 from lookright.plugins import check_kind, is_dotted, load, unknown_name
 from lookright.resize import ResizeRule
 from lookright.specification import Part, parse_sum
