@@ -24,7 +24,6 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from scipy.stats import t
 
 from lookright.annotate.look import open_looking
 from lookright.annotate.order import spread, teaching_order
@@ -39,6 +38,7 @@ from lookright.engine.evaluate import evaluate
 from lookright.engine.setup import choose, make_dataset, read_data
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
+from lookright.evidence.statistics import t_interval
 
 BUDGETS = (6, 24)
 MEASURES = ("accuracy", "worst_group_accuracy", "iou")
@@ -169,11 +169,8 @@ def table(rows: Sequence[dict[str, str]]) -> str:
 
 
 def _interval(differences: Sequence[float]) -> str:
-    mean = statistics.mean(differences)
-    if len(differences) < 2:
-        return f"{mean:+.3f}"
-    half = t.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
-    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
+    found = t_interval(differences)
+    return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.n > 1 else "")
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ import shutil
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -95,7 +96,7 @@ def clean_digits(photos: Path, out: Path, seed: int) -> Path:
     return digits(photos, out, seed, clean=True)
 
 
-def marked(name: str, position: str) -> Callable[[Path, Path, int], Path]:
+def marked(name: str, position: Literal["corner", "anywhere"]) -> Callable[[Path, Path, int], Path]:
     """Photos with a marker: in a corner drawn at random, or anywhere beside the object."""
 
     def make(photos: Path, out: Path, seed: int) -> Path:
@@ -183,15 +184,11 @@ def run(case: Case, photos: Path, out: Path, seed: int) -> Outcome:
     if known.exists():
         return Outcome(**json.loads(known.read_text(encoding="utf-8")))
     shutil.rmtree(folder, ignore_errors=True)  # of a call that was stopped
-    train(_changed(case.options, data=data, out=folder, seed=seed))
+    train(replace(case.options, data=data, out=folder, seed=seed))
     found = audit(str(folder), DataConfig(data=data), split="val", progress=False)
     outcome = judge(found, data, has_shortcut=case.has_shortcut)
     known.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     return outcome
-
-
-def _changed(options: TrainConfig, **changes: object) -> TrainConfig:
-    return TrainConfig(**{**vars(options), **changes})
 
 
 def table(results: dict[str, list[Outcome]]) -> str:

@@ -14,9 +14,9 @@ import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
-from scipy.stats import t
+from lookright.evidence.statistics import t_interval
 
 Row = dict[str, str]
 
@@ -57,10 +57,10 @@ def compare(folder: Path, clean: str, marked: str) -> dict[tuple[str, str], dict
 
 def told(values: Sequence[float]) -> str:
     """Mean and half of its 95 % interval."""
-    if len(values) < 2:
-        return f"{mean(values):.3f}" if values else "–"
-    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
-    return f"{mean(values):.3f} ± {half:.3f}"
+    found = t_interval(values)
+    if found.n < 2:
+        return f"{found.mean:.3f}" if values else "–"
+    return f"{found.mean:.3f} ± {found.half:.3f}"
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections
 from lookright.annotate.order import Prediction
 from lookright.annotate.project import Project, open_project
 from lookright.annotate.security import Access, host_headers
@@ -136,11 +137,23 @@ def served(
 ) -> Iterator[Served]:
     """Run a server over a folder until the end of the block."""
     project = open_project(data, annotator=ANNOTATOR, start=start)
+    try:
+        with running(project, FakeModel(project) if model else None, port=port) as server:
+            yield server
+    finally:
+        project.close()
+
+
+@contextmanager
+def running(
+    project: Project, looking: Any, *, corrections: Corrections | None = None, port: int = 0
+) -> Iterator[Served]:
+    """Run a server over a project until the end of the block."""
     config = uvicorn.Config(SimpleNamespace(), port=port, log_level="warning", ws="none", lifespan="off")
     listener = config.bind_socket()
     port = listener.getsockname()[1]
-    looking: Any = FakeModel(project) if model else None
-    config.app = create_app(project, Access(host_headers("127.0.0.1", port)), looking)
+    access = Access(host_headers("127.0.0.1", port))
+    config.app = create_app(project, access, looking, corrections=corrections)
     config.loaded = False
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -155,7 +168,6 @@ def served(
         thread.join(timeout=10)
         with suppress(OSError):
             listener.close()
-        project.close()
 
 
 class Tab:

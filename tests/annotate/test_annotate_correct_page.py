@@ -1,24 +1,18 @@
 """The button Correct on the page: progress, both figures, and the divider between two maps."""
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 from annotate_corrected import mark, train_small, write_split_photos
-from served_page import PHONE, WIDE, Served, Tab
+from served_page import PHONE, WIDE, Served, Tab, running
 
-from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections, Figures, Progress
 from lookright.annotate.look import open_looking
 from lookright.annotate.project import open_project
-from lookright.annotate.security import Access, host_headers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -42,24 +36,10 @@ def served(data: Path, run: Path | None) -> Iterator[tuple[Served, Corrections]]
     project = open_project(data, annotator="anna")
     looking: Any = None if run is None else open_looking(str(run), project.images, device="cpu")
     corrections = Corrections(project, looking, device="cpu")
-    config = uvicorn.Config(SimpleNamespace(), port=0, log_level="warning", ws="none", lifespan="off")
-    listener = config.bind_socket()
-    port = listener.getsockname()[1]
-    access = Access(host_headers("127.0.0.1", port))
-    config.app = create_app(project, access, looking, corrections=corrections)
-    config.loaded = False
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
     try:
-        yield Served(f"http://127.0.0.1:{port}", project, looking), corrections
+        with running(project, looking, corrections=corrections) as server:
+            yield server, corrections
     finally:
-        server.should_exit = server.force_exit = True
-        thread.join(timeout=10)
-        with suppress(OSError):
-            listener.close()
         corrections.close()
         project.close()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from lookright.bench.results import Figure, Target
 from lookright.bench.settings import Settings
 from lookright.bench.timing import take_turns
 from lookright.config import TrainConfig
+from lookright.engine.environment import environment_variable
 from lookright.engine.features import FeatureStore
 from lookright.engine.train import train
 from lookright.errors import LookrightError
@@ -121,24 +120,10 @@ def corrected_figures(settings: Settings, device: torch.device) -> Iterator[Figu
         train(old, store=FeatureStore())
 
         def wait() -> float:
-            with tempfile.TemporaryDirectory() as cache, _cache(cache):
+            with tempfile.TemporaryDirectory() as cache, environment_variable("LOOKRIGHT_CACHE", cache):
                 return seconds_to_first_map(data, folder / "old", device)
 
         seconds = take_turns({"wait": wait}, settings.few_rounds, "annotate", warm_up=False)
     what = f"*Correct* pressed, {settings.correction_images} marked photos, to the first new map"
     target = FIRST_MAP if device.type == "cpu" else None
     yield Figure(what, settings.correction_backbone, "s", seconds, target=target)
-
-
-@contextmanager
-def _cache(folder: str) -> Iterator[None]:
-    """Let the processes that are started meanwhile keep their features there."""
-    before = os.environ.get("LOOKRIGHT_CACHE")
-    os.environ["LOOKRIGHT_CACHE"] = folder
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["LOOKRIGHT_CACHE"]
-        else:
-            os.environ["LOOKRIGHT_CACHE"] = before

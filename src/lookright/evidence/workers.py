@@ -9,12 +9,13 @@ import platform
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from lookright.engine.environment import environment_variable
 from lookright.evidence.cell import run_cells
 from lookright.evidence.cluster import Cluster, cluster_workers
 from lookright.evidence.fill import fill_features
@@ -140,18 +141,9 @@ def _local_processes(processes: int, threads: int) -> Iterator[Executor]:
     pool.shutdown()
 
 
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
+def _threads(number: int) -> AbstractContextManager[None]:
     """Processes that are started meanwhile compute with so many threads."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(number)  # it is read when libraries are loaded
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+    return environment_variable("OMP_NUM_THREADS", str(number))  # it is read when libraries are loaded
 
 
 def cores() -> int:

@@ -11,6 +11,7 @@ from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photo, Photos
 from lookright.data.readers.sources import (
     Categories,
+    add_marks,
     annotation_files,
     missing_photos,
     one_photo,
@@ -42,12 +43,7 @@ def read_coco(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
     _, files = annotation_files(config, photos, ".json", ("annotations", "annotations.json"))
     for file in files:
         found, more = _read_file(file, photos, categories)
-        problems += more
-        for photo_id, shapes in found.items():
-            if photo_id in marks:
-                what = f"{photo_id} is annotated in another json file already"
-                problems.append(Problem(file, what, "keep one of the two", fatal=True))
-            marks[photo_id] = shapes
+        problems += [*more, *add_marks(marks, found, file)]
     return marks, problems
 
 

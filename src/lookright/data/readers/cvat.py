@@ -14,6 +14,7 @@ from lookright.data.images import MAX_PIXELS
 from lookright.data.layout import Photos
 from lookright.data.readers.sources import (
     Categories,
+    add_marks,
     annotation_files,
     missing_photos,
     one_photo,
@@ -52,12 +53,7 @@ def read_cvat(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
         present |= {(node.text or "").strip() for node in root.iterfind("meta//labels/label/name")}
         present |= {node.get("label", "") for image in root.iterfind("image") for node in image}
         found, more = _read_images(file, root, photos, categories)
-        problems += more
-        for photo_id, shapes in found.items():
-            if photo_id in marks:
-                what = f"{photo_id} is annotated in another xml file already"
-                problems.append(Problem(file, what, "keep one of the two", fatal=True))
-            marks[photo_id] = shapes
+        problems += [*more, *add_marks(marks, found, file)]
     return marks, categories.problems(present - {""}, top) + problems
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from lookright.config import DataConfig
-from lookright.data.annotations import Problem
+from lookright.data.annotations import Marks, Problem
 from lookright.data.layout import Photo, Photos, list_files
 from lookright.errors import DataError
 
@@ -124,6 +125,22 @@ def missing_photos(
     if len(absent) == total:
         return [Problem(source, what, f"{named_by} has to fit the images", fatal=True)]
     return [Problem(source, what, "add them, or leave it: their annotations are not used")]
+
+
+def add_marks(marks: dict[str, Marks], found: Mapping[str, Marks], file: Path) -> list[Problem]:
+    """Add the marks that a file holds to those of other files; say which photos are in two of them."""
+    problems = [
+        Problem(
+            file,
+            f"{photo_id} is annotated in another {file.suffix[1:].lower()} file already",
+            "keep one of the two",
+            fatal=True,
+        )
+        for photo_id in found
+        if photo_id in marks
+    ]
+    marks.update(found)
+    return problems
 
 
 @dataclass(frozen=True)
