@@ -328,6 +328,12 @@ JUNK = st.recursive(
 )
 
 
+def test_true_is_no_size(root: Path) -> None:
+    wrong = region("polygon", ["animal"], points=[[1, 1], [2, 2], [3, 1]]) | {"original_width": True}
+    found = scan(write(root, [task(wrong)]))
+    assert any("original_width True" in problem.what for problem in found.problems)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_part_that_is_something_else_is_a_traceback(root: Path, data: st.DataObject) -> None:

@@ -226,6 +226,10 @@ def test_coco_unknown_category_lists_those_there_are(root: Path) -> None:
         ({"images": [], "annotations": []}, "not COCO instances"),
         ("[" * 100_000, "json"),
         ({**coco_content(), "images": [{"id": 1, "file_name": "cat1.jpg"}]}, "height None, width None"),
+        (
+            {**coco_content(), "images": [{"id": 1, "file_name": "cat1.jpg", "width": True, "height": 8}]},
+            "height 8, width True",
+        ),
         ({**coco_content(), "images": [{"id": 1, "file_name": "cat1.png.jpg"}]}, "file_name has to fit"),
         (
             {**coco_content(), "images": [{"id": 1, "file_name": "0.jpg", "width": 12, "height": 8}]},
@@ -398,6 +402,7 @@ def test_labelme_circle_has_its_area(tmp_path: Path) -> None:
         ("{", "broken json in line 1"),
         ("{}", "no list 'shapes'"),
         (labelme(imageHeight=None), "imageHeight None"),
+        (labelme(imageHeight=True), "imageHeight True"),
         (labelme({"label": "x", "points": [[0, 0]]}), "a polygon of 1 points"),
         (labelme({"label": "x", "points": 3}), "shape 1: "),
         (labelme({"label": "x", "shape_type": "circle", "points": [[0, 0]]}), "shape 1: "),

@@ -16,6 +16,7 @@ from lookright.data.readers.sources import (
     missing_photos,
     one_photo,
     read_json,
+    size_in_pixels,
 )
 from lookright.data.shapes import POINT_RADIUS, RunLengths, Shape, box, polygon, scribble
 from lookright.errors import DataError
@@ -96,18 +97,18 @@ def _find_images(
     absent: list[str] = []
     for entry in entries:
         where = f"image {entry.get('id')}: "
-        height, width = entry.get("height"), entry.get("width")
+        size = size_in_pixels(entry.get("height"), entry.get("width"))
         photo = one_photo(photos, [str(entry.get("file_name", ""))], file, where)
         if isinstance(photo, Problem):
             if photo.fatal:
                 problems.append(photo)
             else:
                 absent.append(str(entry.get("file_name")))
-        elif not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-            what = f"{where}height {height!r}, width {width!r}"
+        elif size is None:
+            what = f"{where}height {entry.get('height')!r}, width {entry.get('width')!r}"
             problems.append(Problem(file, what, "write the size of the image in pixels there", fatal=True))
         else:
-            images[entry.get("id")] = (photo, height, width)
+            images[entry.get("id")] = (photo, *size)
     return images, problems + missing_photos(file, absent, len(entries), photos, "file_name")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from lookright.data.annotations import Problem, Shapes
 from lookright.data.images import MAX_PIXELS
 from lookright.data.readers.encoded_masks import brush_mask, png_mask
-from lookright.data.readers.sources import Categories
+from lookright.data.readers.sources import Categories, size_in_pixels
 from lookright.data.shapes import POINT_RADIUS, RunLengths, Shape, number, polygon, scribble
 from lookright.data.turned import ellipse, turned_box
 from lookright.errors import DataError
@@ -115,10 +115,8 @@ def _key(result: object, position: int) -> object:
 def _size(result: dict[str, Any]) -> tuple[int, int]:
     """(height, width) of the image that a region was drawn on."""
     height, width = result.get("original_height"), result.get("original_width")
-    if not (
-        (isinstance(height, int) and isinstance(width, int))
-        and (height > 0 and width > 0 and height * width <= MAX_PIXELS)
-    ):
+    size = size_in_pixels(height, width)
+    if size is None or size[0] * size[1] > MAX_PIXELS:
         raise DataError(
             f"original_height {height!r}, original_width {width!r}: write the size in pixels there"
         )
@@ -126,7 +124,7 @@ def _size(result: dict[str, Any]) -> tuple[int, int]:
         raise DataError(f"drawn on the image turned by {result['image_rotation']} degrees")
     if result.get("item_index"):
         raise DataError(f"drawn on image {result['item_index']} of a task of several")
-    return height, width
+    return size
 
 
 def _shape(kind: str, result: dict[str, Any], height: int, width: int) -> Shape:

@@ -11,7 +11,7 @@ from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.images import MAX_PIXELS
 from lookright.data.layout import Photos
 from lookright.data.readers.encoded_masks import png_mask
-from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json
+from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json, size_in_pixels
 from lookright.data.shapes import (
     LINE_WIDTH,
     POINT_RADIUS,
@@ -73,10 +73,11 @@ def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
 def _read_shapes(
     file: Path, content: dict[str, Any], categories: Categories, photo_id: str
 ) -> tuple[Shapes | None, list[Problem]]:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if not (isinstance(height, int) and isinstance(width, int) and 0 < height * width <= MAX_PIXELS):
-        what = f"imageHeight {height!r}, imageWidth {width!r}"
+    size = size_in_pixels(content.get("imageHeight"), content.get("imageWidth"))
+    if size is None or size[0] * size[1] > MAX_PIXELS:
+        what = f"imageHeight {content.get('imageHeight')!r}, imageWidth {content.get('imageWidth')!r}"
         return None, [Problem(file, what, "write the size of the image in pixels there", fatal=True)]
+    height, width = size
     sides: dict[int, list[Shape]] = {1: [], -1: []}
     problems = []
     for position, shape in enumerate(content["shapes"], start=1):

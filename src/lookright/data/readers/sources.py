@@ -127,6 +127,20 @@ def missing_photos(
     return [Problem(source, what, "add them, or leave it: their annotations are not used")]
 
 
+def size_in_pixels(height: object, width: object) -> tuple[int, int] | None:
+    """The size of an image as a json file gives it: whole numbers above 0, and `true` is none.
+
+    Example:
+        >>> size_in_pixels(2, 3), size_in_pixels(2, True), size_in_pixels(0, 3)
+        ((2, 3), None, None)
+    """
+    if not isinstance(height, int) or not isinstance(width, int):
+        return None
+    if isinstance(height, bool) or isinstance(width, bool) or height < 1 or width < 1:
+        return None
+    return height, width
+
+
 def add_marks(marks: dict[str, Marks], found: Mapping[str, Marks], file: Path) -> list[Problem]:
     """Add the marks that a file holds to those of other files; say which photos are in two of them."""
     problems = [
