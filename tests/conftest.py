@@ -46,6 +46,14 @@ def photos() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gpu() -> torch.device:
+    """The GPU that PyTorch sees."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU here")
+    return torch.device("cuda")
+
+
+@pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of values that the published RES code computed (../shared/golden)."""
     folder = Path(os.environ.get("LOOKRIGHT_GOLDEN", SHARED / "golden"))
