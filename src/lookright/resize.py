@@ -50,18 +50,12 @@ def resize_annotation(
         return annotation
     if rule is ResizeRule.NEAREST or (size[0] >= height and size[1] >= width):
         return F.interpolate(annotation, size=size, mode="nearest")
-    positive, negative = annotation.clamp(min=0), (-annotation).clamp(min=0)
-    layers = torch.cat([positive > 0, negative > 0, positive, negative], dim=1).to(annotation.dtype)
-    pooled = F.adaptive_avg_pool2d(layers, size)
-    share_positive, share_negative, sum_positive, sum_negative = (pooled[:, i : i + 1] for i in range(4))
+    positive = annotation.clamp(min=0)
+    signs = torch.cat([positive, positive - annotation], dim=1)
+    pooled = F.adaptive_avg_pool2d(torch.cat([signs, (signs > 0).to(signs.dtype)], dim=1), size)
+    total, share = pooled[:, :2], pooled[:, 2:]
     # Shares are multiples of 1 / pixels of the cell: the tolerance only absorbs rounding.
-    enough = MINIMUM_SHARE - 1e-4
-    is_positive = (share_positive > share_negative + 1e-4) & (share_positive >= enough)
-    is_negative = (share_negative > share_positive + 1e-4) & (share_negative >= enough)
-    value_positive = sum_positive / share_positive.clamp(min=1e-6)
-    value_negative = sum_negative / share_negative.clamp(min=1e-6)
+    larger = share > (share.flip(1) + 1e-4).clamp(min=MINIMUM_SHARE - 1e-4)
     # A binary annotation stays exactly binary: the two averages round alike, their ratio need not be 1.
-    value_positive = torch.where(sum_positive == share_positive, 1.0, value_positive)
-    value_negative = torch.where(sum_negative == share_negative, 1.0, value_negative)
-    zero = torch.zeros_like(value_positive)
-    return torch.where(is_positive, value_positive, torch.where(is_negative, -value_negative, zero))
+    value = torch.where(total == share, 1.0, total / share.clamp(min=1e-6)) * larger
+    return value[:, :1] - value[:, 1:]

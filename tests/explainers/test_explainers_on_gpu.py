@@ -27,7 +27,7 @@ def explained(network: nn.Module, name: str, device: torch.device) -> tuple[Tens
 
 
 @pytest.mark.parametrize("family", ["timm resnet", "timm tf_efficientnet_lite", "timm vit", "own"])
-@pytest.mark.parametrize("name", EXPLAINERS)
+@pytest.mark.parametrize("name", [name for name in EXPLAINERS if name != "smooth-grad"])  # its noise differs
 def test_same_explanation_and_gradients_as_on_the_cpu(name: str, family: str, gpu: torch.device) -> None:
     try:
         expected, gradients = explained(FAMILIES[family](), name, torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -118,6 +119,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         >>> make_fabric(TrainConfig(accelerator="cpu", precision="bf16")).device
         device(type='cpu')
     """
+    # Its hints (matmul precision on a GPU, say) are for whoever writes the training script.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     launcher = find_launcher()
     strategy = "ddp" if launcher else "ddp_spawn" if config.devices > 1 else "auto"
     try:

@@ -47,6 +47,7 @@ from lookright.models import (
     create,
     find_stages,
 )
+from lookright.models.trace import placement
 from lookright.types import Batch, Task
 
 
@@ -220,7 +221,7 @@ def make_objective(
     *,
     images: int | None = None,
 ) -> Objective:
-    """Make the objective of a run and try it out on a blank image.
+    """Make the objective of a run, on the device of its network, and try it out on a blank image.
 
     Args:
         config: the options
@@ -235,6 +236,7 @@ def make_objective(
     network = classifier.network
     stages = find_stages(network, image_size=config.image_size)
     objective = build_objective(config, find_stride(explainer), stages, task=task, images=images)
+    objective.to(placement(network)["device"])
     check_fits(task, [term.loss for term in objective.terms], config)
     _place_gradients(objective, config, classifier)
     try_out(objective, explainer)

@@ -61,8 +61,8 @@ class Trainer:
         store: FeatureStore | None = None,
     ) -> None:
         self.fabric, self.config, self.setup = fabric, config, setup
-        network = place(setup.classifier.network, fabric.device)
-        self.supervised = SupervisedModel(network, setup.explainer, setup.objective, exchange=setup.exchange)
+        network, objective = place(setup.classifier.network, fabric.device), setup.objective.to(fabric.device)
+        self.supervised = SupervisedModel(network, setup.explainer, objective, exchange=setup.exchange)
         self.trunk = self.supervised.trunk = self._make_trunk(store) if config.cache_features else None
         self._trained = [p for p in self.supervised.parameters() if p.requires_grad]
         optimizer = make_optimizer(config, self._trained, fabric.device)

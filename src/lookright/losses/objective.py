@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,11 @@ from lookright.losses.base import ExplanationLoss, LossResult
 from lookright.losses.prediction import prediction_loss
 from lookright.losses.reduce import global_sum
 from lookright.precision import full_precision
+from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Explained, Request, Rows, Task
+
+Resized = Callable[[tuple[int, int], ResizeRule], Tensor]
+"""grid and rule -> the annotation there"""
 
 RATIOS = 10
 """How many ratios of gradients are kept for the scale of a term."""
@@ -108,7 +113,8 @@ class Objective(nn.Module):
         """
         with torch.autocast(explained.logits.device.type, enabled=False):
             per_image = prediction_loss(self.task, full_precision(explained.logits), batch.label)
-            results = [self._evaluate(term.loss, batch, explained) for term in self.terms]
+            resized = batch.resized or _resized_once(batch.annotation)
+            results = [self._evaluate(term.loss, batch, explained, resized) for term in self.terms]
             if not results:
                 mean = _weighted_mean(per_image, torch.ones_like(per_image))
                 return ObjectiveResult(mean, mean, None, (), {})
@@ -125,7 +131,9 @@ class Objective(nn.Module):
         explanation_loss = (torch.stack(parts) * weights).sum()
         return ObjectiveResult(prediction + explanation_loss, prediction, explanation_loss, parts, facts)
 
-    def _evaluate(self, loss: ExplanationLoss, batch: Batch, explained: Explained) -> LossResult:
+    def _evaluate(
+        self, loss: ExplanationLoss, batch: Batch, explained: Explained, resized: Resized
+    ) -> LossResult:
         logits, label = explained.logits, batch.label
         if batch.rows is not None:
             logits, label = logits[batch.rows.image], batch.rows.label
@@ -141,8 +149,18 @@ class Objective(nn.Module):
             image,
             logits=logits,
             label=label,
-            resized=batch.resized,
+            resized=resized,
         )
+
+
+def _resized_once(annotation: Tensor) -> Resized:
+    """Give the annotation on a grid, made once for all losses that ask for it."""
+
+    @cache
+    def resized(size: tuple[int, int], rule: ResizeRule) -> Tensor:
+        return resize_annotation(annotation, size, rule)
+
+    return resized
 
 
 def _image_weights(results: Sequence[LossResult], per_image: Tensor, rows: Rows | None) -> Tensor:

@@ -30,13 +30,11 @@ def adaptive_threshold(values: Tensor, marks: Tensor) -> Tensor:
         >>> adaptive_threshold(torch.tensor([[0.1, 0.4, 0.9]]), torch.tensor([[-1.0, 1.0, 1.0]]))
         tensor([0.1001])
     """
-    values = values.detach()
-    infinity = torch.full_like(values, torch.inf)
-    positive = torch.where(marks > 0, values, infinity).sort(dim=1).values
-    negative = torch.where(marks < 0, values, infinity).sort(dim=1).values
-    n_positive = (marks > 0).sum(dim=1, keepdim=True)
-    n_negative = (marks < 0).sum(dim=1, keepdim=True)
-    candidates = torch.cat([positive, negative + MARGIN], dim=1).contiguous()
+    signs = torch.stack([marks > 0, marks < 0])
+    # What has the other sign or none is at the end, and counts for no candidate.
+    positive, negative = torch.where(signs, values.detach(), torch.inf).sort(dim=2).values
+    n_positive, n_negative = signs.sum(dim=2, keepdim=True)
+    candidates = torch.cat([positive, negative + MARGIN], dim=1)
     below = torch.searchsorted(negative, candidates)
     above = n_positive - torch.searchsorted(positive, candidates)
     # below / n_negative + above / n_positive, over the common denominator; an absent side drops out.
