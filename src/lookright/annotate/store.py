@@ -84,6 +84,7 @@ class Layer:
         try:
             self._names, _ = mask_names(photos)
             self._state = self._read_state()
+            self._lines = {photo_id: _line(photo_id, entry) for photo_id, entry in self._state.items()}
             self._marked = self._find_masks(photos)
         except BaseException:
             self.close()
@@ -178,9 +179,10 @@ class Layer:
             before | changes | {"version": version, "time": datetime.now(UTC).isoformat(timespec="seconds")}
         )
         # The file first: if the disk is full, this and the file still say the same.
+        lines = self._lines | {photo_id: _line(photo_id, entry)}
         with replacing(self._state_file) as temporary:
-            temporary.write_text(_text(self._state | {photo_id: entry}), encoding="ascii")
-        self._state[photo_id] = entry
+            temporary.write_text('{"images": {\n' + ",\n".join(lines.values()) + "\n}}\n", encoding="ascii")
+        self._state[photo_id], self._lines = entry, lines
         return Written(version, self.status(photo_id))
 
     def _check_version(self, photo_id: str, version: int) -> None:
@@ -253,10 +255,9 @@ class Layer:
         return marked
 
 
-def _text(state: Mapping[str, object]) -> str:
-    """A line for each image, which is quick to write and shows what changed."""
-    lines = (f"{json.dumps(photo_id)}: {json.dumps(entry)}" for photo_id, entry in state.items())
-    return '{"images": {\n' + ",\n".join(lines) + "\n}}\n"
+def _line(photo_id: str, entry: Mapping[str, object]) -> str:
+    """A line for each image: kept, since of ten thousand only one changes with a write."""
+    return f"{json.dumps(photo_id)}: {json.dumps(entry)}"
 
 
 def _remove(path: Path) -> None:
