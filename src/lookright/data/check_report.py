@@ -108,7 +108,9 @@ def format_report(report: CheckReport) -> str:
     remarks = len(report.problems) - len(report.fatal)
     if not report.problems:
         return "\n".join([*lines, "no problems found"])
-    lines.append(f"{len(report.fatal)} problems that stop training, {remarks} remarks")
+    fatal = len(report.fatal)
+    stopping = "1 problem that stops training" if fatal == 1 else f"{fatal} problems that stop training"
+    lines.append(f"{stopping}, {remarks} remark{'' if remarks == 1 else 's'}")
     return "\n".join([*lines, *_problem_lines(report.problems)])
 
 
