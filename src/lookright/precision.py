@@ -14,3 +14,17 @@ def full_precision(tensor: Tensor) -> Tensor:
         torch.float32
     """
     return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def as_autocast(tensor: Tensor) -> Tensor:
+    """Cast as autocast casts what is given to a matrix product or to attention, if it is on.
+
+    Example:
+        >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+        ...     as_autocast(torch.zeros(1)).dtype
+        torch.bfloat16
+    """
+    device = tensor.device.type
+    if torch.is_autocast_enabled(device) and tensor.dtype in (torch.float32, torch.float16, torch.bfloat16):
+        return tensor.to(torch.get_autocast_dtype(device))
+    return tensor

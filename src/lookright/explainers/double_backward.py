@@ -32,6 +32,11 @@ def sites_alone() -> Iterator[None]:
         _sites_alone = before
 
 
+def weights_are_asked_for() -> bool:
+    """Whether a backward pass gives gradients of weights: it does outside `sites_alone`."""
+    return not _sites_alone
+
+
 def conv2d(
     x: Tensor,
     weight: Tensor,

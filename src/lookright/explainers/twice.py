@@ -10,9 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, has_torch_function
 
 from lookright.explainers.double_backward import batch_norm, conv2d
+from lookright.explainers.double_backward_attention import scaled_dot_product_attention
+from lookright.explainers.double_backward_gelu import gelu
+from lookright.explainers.double_backward_layer_norm import layer_norm
+from lookright.explainers.multi_head import is_output_alone, multi_head_attention
 
 
 def _hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
@@ -34,6 +38,18 @@ def _adaptive_avg_pool(x: Tensor, output_size: Any) -> Tensor:
     return _mean(x, (2, 3), keepdim=True)
 
 
+def _multi_head_attention(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
+    # Where another mode is on (`capture_attention`), it sees PyTorch's own.
+    if has_torch_function(args) or not is_output_alone(*args, **kwargs):
+        return F.multi_head_attention_forward(*args, **kwargs)
+    return multi_head_attention(_attend, *args, **kwargs)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, *options: Any) -> tuple[Tensor, Tensor]:
+    output = scaled_dot_product_attention(q, k, v, *options)
+    return output, output.new_empty(())  # there is no attention to give, and none is asked for
+
+
 class _Replace(TorchFunctionMode):
     _equal: dict[Callable[..., Any], Callable[..., Any]] = {  # noqa: RUF012 (a constant, never changed)
         F.hardsigmoid: _hardsigmoid,
@@ -41,6 +57,10 @@ class _Replace(TorchFunctionMode):
         torch._C._nn.hardsigmoid_: _hardsigmoid,
         F.conv2d: conv2d,
         F.batch_norm: batch_norm,
+        F.scaled_dot_product_attention: scaled_dot_product_attention,
+        F.multi_head_attention_forward: _multi_head_attention,
+        F.layer_norm: layer_norm,
+        F.gelu: gelu,
         F.adaptive_avg_pool2d: _adaptive_avg_pool,
         torch.mean: _mean,
         torch.Tensor.mean: _mean,
@@ -57,8 +77,9 @@ def twice_differentiable() -> Iterator[None]:
     """Within this context, hardsigmoid and fused attention have second derivatives, and all are quick.
 
     `hardsigmoid` has no double backward, nor have the fused attention kernels; relu6(x + 3) / 6 and the
-    plain ("math") attention kernel compute the same and have. Those of convolution and BatchNorm are replaced
-    by quicker ones (see `double_backward`), means over the grid by sums.
+    plain ("math") attention kernel compute the same and have. Those of convolution and BatchNorm on a CPU
+    (see `double_backward`), and of attention without a mask, LayerNorm and GELU anywhere (see the modules
+    beside it), are replaced by quicker ones, means over the grid by sums.
 
     Example:
         >>> x = torch.zeros(1, requires_grad=True)
