@@ -53,6 +53,32 @@ def test_pareto_has_a_panel_per_group(tmp_path: Path) -> None:
     assert [0.5, 0.81] in [pytest.approx(point) for point in drawn]
 
 
+def test_the_legend_names_every_entry_whether_timed_or_not(tmp_path: Path) -> None:
+    def untimed(run: PlannedRun) -> dict[str, float | str]:
+        return figures(run) | {"seconds": "", "evaluate_seconds": ""}
+
+    grid = BASE | {"axes": {"method": METHODS, "seed": [0, 1]}}
+    for of, last in ((figures, ", 8.0 s"), (untimed, "")):
+        plot = pareto(read_results(made_up(tmp_path / f"timed{last}", grid, of)))
+        assert plot is not None
+        (legend,) = plot.figure.legends
+        named = [text.get_text() for text in legend.get_texts()]
+        assert named == [f"{name}{last}" for name in ("baseline", "res-g", "res-g without slack")]
+        assert ("took longer" in plot.caption) is bool(last)
+
+
+@pytest.mark.parametrize("entries", [3, 30])
+def test_a_legend_is_not_cut_off(entries: int, tmp_path: Path) -> None:
+    methods = [{"label": f"res-g {i}", "method": "res-g", "slack": i / 100} for i in range(entries)]
+    grid = BASE | {"axes": {"method": ["baseline", *methods], "seed": [0]}, "reference": "baseline"}
+    plot = pareto(read_results(made_up(tmp_path, grid, lambda run: {"accuracy": 0.5, "iou": 0.5})))
+    assert plot is not None
+    plot.save(tmp_path / "plot.png")  # which lays it out
+    box = plot.figure.legends[0].get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 <= plot.figure.bbox.y1
+
+
 def test_many_groups_get_no_panels(tmp_path: Path) -> None:
     assert pareto(results(tmp_path, {"epochs": [1, 2, 3, 4, 5, 6, 7]})) is None
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from lookright.evidence.compare import mean_of
 from lookright.evidence.grid import Grid
-from lookright.evidence.plots import PANELS, Plot, axis_title, entry_looks, handle, style
+from lookright.evidence.plots import PANELS, Plot, axis_title, entry_looks, handle, legend_height, style
 from lookright.evidence.reading import LOWER_IS_BETTER
 from lookright.evidence.report_tables import figure as told
 from lookright.evidence.report_tables import measure_name
@@ -53,10 +53,10 @@ def budget_curves(results: Results) -> Plot | None:
     if not series or not measures:
         return None
     with style():
-        size = (3.9 * len(series) + 1.8, 2.9 * len(measures))
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(measures), len(series), squeeze=False)
         looks = entry_looks(results)
+        height = max(2.9 * len(measures), legend_height(len(looks)))
+        figure = Figure(figsize=(3.9 * len(series) + 1.8, height), layout="constrained")
+        grid = figure.subplots(len(measures), len(series), squeeze=False)
         for row, measure in zip(grid, measures, strict=True):
             for axes, one in zip(row, series, strict=True):
                 _curves(axes, results, one, measure, looks)

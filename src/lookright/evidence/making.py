@@ -64,7 +64,7 @@ def making(results: Results, page: Path | None) -> list[str]:
     grid = results.grid
     rows = [*results.choosing, *results.final]
     done = [row for row in rows if row["status"] == "finished"]
-    seconds = sum(s for row in rows if (s := number(row, "seconds")) == s)
+    seconds = [s for row in rows if (s := number(row, "seconds")) == s]
     copied = "" if page is None else f" --page {_here(page)}"
     out = default_out(grid)
     varied = {name for entries in grid.axes.values() for entry in entries for name in entry.options}
@@ -81,11 +81,19 @@ def making(results: Results, page: Path | None) -> list[str]:
         f"- Data: {', '.join(data_sets(results)) or 'not said'}.",
         f"- All runs: {', '.join(plain) or 'defaults'}. Seeds {', '.join(map(str, grid.seeds))}.",
         f"- {_choosing(grid)}",
-        f"- {len(done)} runs finished, {len(results.choosing)} of all {len(rows)} to choose hyperparameters; "
-        f"{told(seconds)} of computing, summed over the runs.",
+        f"- {len(done)} runs finished, {len(results.choosing)} of all {len(rows)} to choose hyperparameters"
+        f"{_computing(seconds, len(rows))}.",
         f"- {_machine(done)}",
         *_left_out(results),
     ]
+
+
+def _computing(seconds: Sequence[float], rows: int) -> str:
+    """How long the runs took that were timed."""
+    if not seconds:
+        return ""
+    of = "" if len(seconds) == rows else f" of the {len(seconds)} that were timed"
+    return f"; {told(sum(seconds))} of computing, summed over the runs{of}"
 
 
 def chosen_table(results: Results) -> list[str]:

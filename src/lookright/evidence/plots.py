@@ -95,31 +95,34 @@ def pareto(results: Results) -> Plot | None:
         return None
     columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
+    looks, costs = entry_looks(results), _costs(results)
+    timed = any(costs.values())
     with style():
         figure = Figure(
-            figsize=(3.5 * columns + 1.9, 3.1 * lines + 0.2), layout=ConstrainedLayoutEngine(w_pad=0.1)
+            figsize=(3.5 * columns + 1.9, max(3.1 * lines + 0.2, legend_height(len(costs)))),
+            layout=ConstrainedLayoutEngine(w_pad=0.1),
         )
         grid = figure.subplots(lines, columns, squeeze=False)
-        looks, costs = entry_looks(results), _costs(results)
         fronts = []
         for axes, (group, x, y) in zip(grid.flat, panels, strict=False):
             front = _panel(axes, results, group, (x, y), looks, costs)
             fronts.append(f"{group.title}: {', '.join(front)}")
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
-        used = [entry for entry in looks if costs.get(entry)]
         figure.legend(
-            handles=[handle(f"{entry}, {_seconds(costs[entry])}", looks[entry]) for entry in used],
+            handles=[
+                handle(_named(entry, costs[entry]), look) for entry, look in looks.items() if entry in costs
+            ],
             loc="outside right upper",
             frameon=False,
-            title="entry, one run",
+            title="entry, one run" if timed else "entry",
         )
     return Plot(
         "pareto",
         f"Performance against reasonability. Not surpassed in both, {'; '.join(fronts)}.",
         "Performance against reasonability: up and to the right is better. Bars are 95 % intervals over "
-        "seeds; larger markers took longer to train. The dashed line joins the entries whose means no other "
-        "surpasses in both; which of them differ clearly is in the tests.",
+        f"seeds{'; larger markers took longer to train' * timed}. The dashed line joins the entries whose "
+        "means no other surpasses in both; which of them differ clearly is in the tests.",
         figure,
     )
 
@@ -200,16 +203,23 @@ def _half(interval: Interval) -> float | None:
 
 
 def _costs(results: Results) -> dict[str, float]:
-    """Entry -> seconds of one run, over all groups."""
+    """Entry with a finished run -> seconds of one, over all groups; 0 where none was timed."""
     rows: dict[str, list[Row]] = {}
     for group in results.groups:
         for entry in results.entries(group):
             rows.setdefault(entry, []).extend(results.finished(group, entry))
-    return {entry: typical_cost(of_entry) or 0.0 for entry, of_entry in rows.items()}
+    return {entry: typical_cost(of_entry) or 0.0 for entry, of_entry in rows.items() if of_entry}
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+def _named(entry: str, seconds: float) -> str:
+    if not seconds:
+        return entry
+    return f"{entry}, {seconds:.1f} s" if seconds < 9.95 else f"{entry}, {seconds:.0f} s"
+
+
+def legend_height(entries: int) -> float:
+    """How high a figure must be for its legend, in inches."""
+    return 0.23 * (entries + 2)
 
 
 def handle(label: str, look: dict[str, Any], line: Literal["-", "--", "none"] = "none") -> Line2D:
