@@ -57,6 +57,17 @@ def test_the_json_holds_every_round(tmp_path: Path) -> None:
     assert {"cpu", "cores", "torch", "threads", "device", "date"} <= whole["machine"].keys()
 
 
+def test_what_was_measured_before_a_stop_is_kept(tmp_path: Path) -> None:
+    written = {"bench.json", "bench.md"}
+    write_results(tmp_path, FIGURES, MACHINE, asdict(Settings()))
+    before = (tmp_path / "bench.md").read_text()
+    write_results(tmp_path, FIGURES[:1], MACHINE, asdict(Settings()), finished=False)
+    assert {file.name for file in tmp_path.iterdir()} == written | {"unfinished.json", "unfinished.md"}
+    assert (tmp_path / "bench.md").read_text() == before
+    write_results(tmp_path, FIGURES, MACHINE, asdict(Settings()))
+    assert {file.name for file in tmp_path.iterdir()} == written
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="file"):

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LookrightError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        parser.exit(130, "lookright.bench: stopped; nothing was written\n")
+        measured = options.out / "unfinished.md"
+        told = f"what was measured is in {measured}" if measured.exists() else "nothing was measured yet"
+        parser.exit(130, f"lookright.bench: stopped; {told}\n")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -54,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
     for figure in measure(settings, device, options.only or ()):
         figures.append(figure)
         sys.stderr.write(f"{figure.what}, {figure.of}: {figure.text}\n")
+        write_results(out, figures, machine, asdict(settings), finished=False)  # it may be stopped
     sys.stdout.write(write_results(out, figures, machine, asdict(settings)))
 
 

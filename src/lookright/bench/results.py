@@ -164,17 +164,20 @@ def write_results(
     figures: Sequence[Figure],
     machine: Mapping[str, str | int | float],
     settings: Mapping[str, Any],
+    *,
+    finished: bool = True,
 ) -> str:
-    """Write bench.json and bench.md.
+    """Write bench.json and bench.md; of a benchmark that goes on, unfinished.json and unfinished.md.
 
     Args:
         folder: where they go; files of an earlier run are replaced
         figures: the rows
         machine: of `describe_machine`
         settings: batch size, rounds and the like
+        finished: whether these are all rows; what was written of fewer is removed then
 
     Returns:
-        the text of bench.md
+        the text of the table
 
     Raises:
         DataError: the folder cannot be written.
@@ -184,11 +187,13 @@ def write_results(
         "settings": dict(settings),
         "figures": [figure.as_json() for figure in figures],
     }
-    with replacing(folder / "bench.json") as temporary:
-        temporary.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     table = format_table(figures, machine, settings)
-    with replacing(folder / "bench.md") as temporary:
-        temporary.write_text(table, encoding="utf-8")
+    for ending, text in (("json", json.dumps(whole, indent=2) + "\n"), ("md", table)):
+        unfinished = folder / f"unfinished.{ending}"
+        with replacing(folder / f"bench.{ending}" if finished else unfinished) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        if finished:
+            unfinished.unlink(missing_ok=True)
     return table
 
 
