@@ -31,7 +31,7 @@ from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError
-from lookright.evidence.machine import processor
+from lookright.evidence.machine import cores, load, processor
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.shared import Shared
@@ -77,7 +77,15 @@ def run_cells(runs: Sequence[PlannedRun], out: Path, shared: Shared) -> list[dic
             row |= {"status": "failed", "error": _in_words(failed[i], run.name)}
         if not run.grid.keep_checkpoints:
             shutil.rmtree(str(config.out), ignore_errors=True)
-        rows.append(row | {"seconds": f"{share + time.perf_counter() - begun:.3f}"})
+        wanted = load()
+        rows.append(
+            row
+            | {
+                "seconds": f"{share + time.perf_counter() - begun:.3f}",
+                "cores": str(cores()),
+                "load": "" if wanted is None else f"{wanted:.2f}",
+            }
+        )
     return rows
 
 

@@ -1,7 +1,8 @@
-"""Which processor a run was computed on: seconds mean nothing without it."""
+"""Which processor a run was computed on, and what else it did: seconds mean nothing without them."""
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from functools import cache
@@ -34,3 +35,15 @@ def _cpu() -> str:
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """How many processes wanted a core, on average over a minute; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

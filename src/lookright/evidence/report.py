@@ -137,7 +137,8 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> list[st
     lines = [
         f"Mean ± half of the 95 % interval over the seeds (Student, {seeds} of them). Bold: the best mean, "
         "clear or not. Annotated: images of training that have an annotation, whether a method uses it or "
-        "not. Seconds: of one run, set-up included, without evaluation; the median."
+        "not. Seconds: of one run, set-up included, without evaluation; the median of those that had their "
+        "core to themselves."
         if seeds > 1
         else "Figures of one seed, without intervals. Bold: the best one. Annotated: images of training that "
         "have an annotation, whether a method uses it or not. Seconds: of a run, without evaluation."

@@ -17,6 +17,9 @@ from lookright.evidence.table import Row, Table, number
 _NEEDED = ("fingerprint", "stage", "run", "status", "error", "seed")
 _MAIN = ("worst_group_accuracy", "accuracy", "mean_average_precision", "mae")
 _AGREEMENT = ("iou", "f1", "epg")
+_COUNTED = ("seconds", "train_seconds", "evaluate_seconds", "cores", "load", "annotated_images", "seed")
+BUSY = 0.5
+"""so many more processes than cores may want one before seconds say nothing"""
 
 
 @dataclass(frozen=True)
@@ -199,14 +202,18 @@ def read_results(folder: Path) -> Results:
 
 
 def typical_cost(rows: Sequence[Row]) -> float | None:
-    """Seconds of one run, set-up included and evaluation left out: the median, as machines are noisy."""
-    costs = [number(row, "seconds") - number(row, "evaluate_seconds") for row in rows]
+    """Seconds of one run, set-up included and evaluation left out: the median, as machines are noisy.
+
+    Runs do not count during which more processes wanted a core than there are.
+    """
+    alone = [row for row in rows if not number(row, "load") > number(row, "cores") + BUSY]
+    costs = [number(row, "seconds") - number(row, "evaluate_seconds") for row in alone]
     known = [cost for cost in costs if math.isfinite(cost)]
     return median(known) if known else None
 
 
 def _check_numbers(file: Path, row: Row) -> None:
-    for column in (*MEASURES, "seconds", "train_seconds", "evaluate_seconds", "annotated_images", "seed"):
+    for column in (*MEASURES, *_COUNTED):
         try:
             number(row, column)
         except ValueError as error:

@@ -14,7 +14,18 @@ Row = Mapping[str, str]
 
 FIXED = (
     *("stage", "run", "status", "error", "seed", "fingerprint", "options", "chosen", "date"),
-    *("lookright", "torch", "python", "device", "processor", "threads", "train_images", "annotated_images"),
+    *(
+        "lookright",
+        "torch",
+        "python",
+        "device",
+        "processor",
+        "threads",
+        "cores",
+        "load",
+        "train_images",
+        "annotated_images",
+    ),
     *("test_images", "best_epoch", "train_seconds", "evaluate_seconds", "seconds"),
 )
 """columns beside those of the axes and the measures"""
