@@ -51,11 +51,12 @@ def resize_annotation(
     if rule is ResizeRule.NEAREST or (size[0] >= height and size[1] >= width):
         return F.interpolate(annotation, size=size, mode="nearest")
     positive = annotation.clamp(min=0)
-    signs = torch.cat([positive, positive - annotation], dim=1)
-    pooled = F.adaptive_avg_pool2d(torch.cat([signs, (signs > 0).to(signs.dtype)], dim=1), size)
+    sides = torch.cat([positive, positive - annotation], dim=1)
+    pooled = F.adaptive_avg_pool2d(torch.cat([sides, (sides > 0).to(sides.dtype)], dim=1), size)
     total, share = pooled[:, :2], pooled[:, 2:]
-    # Shares are multiples of 1 / pixels of the cell: the tolerance only absorbs rounding.
-    larger = share > (share.flip(1) + 1e-4).clamp(min=MINIMUM_SHARE - 1e-4)
+    # More than the other side has, and a quarter. Shares are multiples of 1 / pixels of the cell: the
+    # tolerance only absorbs rounding.
+    enough = (share.flip(1) + 1e-4).clamp(min=MINIMUM_SHARE - 1e-4)
     # A binary annotation stays exactly binary: the two averages round alike, their ratio need not be 1.
-    value = torch.where(total == share, 1.0, total / share.clamp(min=1e-6)) * larger
+    value = torch.where(total == share, 1.0, total / share.clamp(min=1e-6)) * (share > enough)
     return value[:, :1] - value[:, 1:]

@@ -10,8 +10,8 @@ def test_a_cost_is_the_median_and_leaves_evaluation_out() -> None:
     assert typical_cost([{}]) is None
 
 
-def test_runs_on_a_busy_machine_do_not_count() -> None:
-    alone = {"seconds": "10", "evaluate_seconds": "2", "cores": "2", "load": "2.3"}
-    assert typical_cost([alone, alone | {"seconds": "90", "load": "3.1"}]) == 8
-    assert typical_cost([alone | {"load": "2.6"}]) is None
-    assert typical_cost([alone | {"load": "", "cores": ""}]) == 8
+def test_runs_that_waited_for_a_core_do_not_count() -> None:
+    alone = {"seconds": "10", "evaluate_seconds": "2", "waited": "0.4"}
+    assert typical_cost([alone, alone | {"seconds": "90", "waited": "41"}]) == 8
+    assert typical_cost([alone | {"waited": "2"}]) is None
+    assert typical_cost([alone | {"waited": ""}]) == 8

@@ -17,7 +17,7 @@ from lookright.evidence.table import Table
 
 Write = Callable[..., Path]
 CHOOSE = {"options": {"lr": [0.001, 0.01]}, "by": "accuracy", "seeds": [9]}
-INCIDENTAL = ("date", "seconds", "train_seconds", "evaluate_seconds", "load")
+INCIDENTAL = ("date", "seconds", "train_seconds", "evaluate_seconds", "waited")
 
 
 def figures(out: Path) -> list[dict[str, str]]:

@@ -201,7 +201,9 @@ class Block(nn.Module):
 
 @pytest.mark.parametrize("shift", [0.0, 3.0])
 @pytest.mark.parametrize("sharpness", [1.0, 2.0])
-def test_in_bfloat16_no_worse_than_twice_pytorchs_error(sharpness: float, shift: float) -> None:
+def test_between_projections_in_bfloat16_no_worse_than_twice_pytorchs_error(
+    sharpness: float, shift: float
+) -> None:
     """A shift is common to all tokens, so keys and values have a part in common, as trained ones do."""
     x = random([(4, 65, 32)])[0]
     x = x + shift * torch.randn(32)
@@ -222,7 +224,7 @@ def test_less_is_written_than_by_pytorch() -> None:
     ours = written_twice(scaled_dot_product_attention, inputs)
     assert ours < 0.75 * written_twice(math_attention, inputs)
     half = [x.bfloat16() for x in inputs]
-    assert written_twice(scaled_dot_product_attention, half) < written_twice(math_attention, half) / 3
+    assert written_twice(scaled_dot_product_attention, half) < 0.4 * written_twice(math_attention, half)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -40,7 +40,7 @@ def test_as_in_pytorch(kind: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("kind", KINDS)
 def test_far_from_zero_it_is_straight(kind: str, dtype: torch.dtype) -> None:
-    far = 100.0 if dtype is torch.float16 else 1e4
+    far = 100.0 if dtype is torch.float16 else 1e9
     x = torch.tensor([-far, -50.0, 50.0, far], dtype=dtype, requires_grad=True)
     (first,) = torch.autograd.grad(gelu(x, approximate=kind).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)

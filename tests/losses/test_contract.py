@@ -45,8 +45,9 @@ from lookright.losses import (
     deep_imputer,
     shallow_imputer,
 )
+from lookright.losses import objective as objectives
 from lookright.resize import resize_annotation
-from lookright.types import Batch, Normalization
+from lookright.types import Batch, Explained, Normalization
 
 
 def weighed_by_magnitude(loss: ExplanationLoss) -> ExplanationLoss:
@@ -219,6 +220,36 @@ def test_unannotated_images_do_not_count(name: str) -> None:
     torch.testing.assert_close(value, beside.pick(some).value(loss, explanation[some]))
     value.backward()
     assert explanation.grad[~some].abs().sum() == 0
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int8, torch.bfloat16])
+def test_marks_of_any_type_count_and_what_stands_in_unannotated_rows_does_not(
+    name: str, dtype: torch.dtype
+) -> None:
+    loss, beside = LOSSES[name](), given()
+    explanation = explanations(loss).detach()
+    some = torch.tensor([True, True, False, True, False, True])
+    marks = beside.annotation.sign()
+
+    def objective(annotation: Tensor) -> Tensor:
+        batch = Batch(beside.image, beside.label, annotation, some, ())
+        return Objective([Term(loss)])(batch, Explained(beside.logits, {loss.request: explanation})).total
+
+    nonsense = marks.clone().to(dtype)
+    nonsense[~some] = torch.nan if dtype.is_floating_point else 7
+    torch.testing.assert_close(objective(nonsense), objective(marks))
+
+
+def test_losses_share_the_marks_on_their_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    resize = objectives.resize_annotation
+    monkeypatch.setattr(objectives, "resize_annotation", lambda *args: made.append(1) or resize(*args))
+    beside, losses = given(), [HINT(), GRADIA(), Energy()]
+    explained = Explained(beside.logits, {each.request: torch.rand(IMAGES, 1, GRID, GRID) for each in losses})
+    batch = Batch(beside.image, beside.label, beside.annotation, torch.ones(IMAGES, dtype=torch.bool), ())
+    Objective([Term(each) for each in losses])(batch, explained)
+    assert len(made) == 1
 
 
 @every_loss

@@ -36,10 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(options)
     except LookrightError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        measured = options.out / "unfinished.md"
-        told = f"what was measured is in {measured}" if measured.exists() else "nothing was measured yet"
-        parser.exit(130, f"lookright.bench: stopped; {told}\n")
+    except KeyboardInterrupt as stop:
+        parser.exit(130, f"lookright.bench: stopped; {stop or 'nothing was measured yet'}\n")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -53,10 +51,15 @@ def _run(options: argparse.Namespace) -> None:
         raise DataError(f"{out}: cannot be written ({error.strerror}); choose another --out") from error
     machine = describe_machine(device)
     figures = []
-    for figure in measure(settings, device, options.only or ()):
-        figures.append(figure)
-        sys.stderr.write(f"{figure.what}, {figure.of}: {figure.text}\n")
-        write_results(out, figures, machine, asdict(settings), finished=False)  # it may be stopped
+    try:
+        for figure in measure(settings, device, options.only or ()):
+            figures.append(figure)
+            sys.stderr.write(f"{figure.what}, {figure.of}: {figure.text}\n")
+            write_results(out, figures, machine, asdict(settings), finished=False)
+    except KeyboardInterrupt as stop:
+        if figures:
+            raise KeyboardInterrupt(f"what was measured is in {out / 'unfinished.md'}") from stop
+        raise
     sys.stdout.write(write_results(out, figures, machine, asdict(settings)))
 
 

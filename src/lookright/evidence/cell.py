@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import platform
 import shutil
 import time
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -31,7 +32,7 @@ from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError
-from lookright.evidence.machine import cores, load, processor
+from lookright.evidence.machine import processor, waited
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.shared import Shared
@@ -58,15 +59,15 @@ def run_cells(runs: Sequence[PlannedRun], out: Path, shared: Shared) -> list[dic
     Returns:
         a row per run, columns as `lookright.evidence.table` says
     """
-    started = time.perf_counter()
+    started = _Clock.now()
     configs = [run.config(out) for run in runs]
     for config in configs:
         shutil.rmtree(str(config.out), ignore_errors=True)
     failed = _train(configs, shared.store(configs[0]))
-    share = (time.perf_counter() - started) / len(runs)
+    share = started.since(len(runs))
     rows = []
     for i, (run, config) in enumerate(zip(runs, configs, strict=True)):
-        begun = time.perf_counter()
+        begun = _Clock.now()
         row = _about(run)
         if i not in failed:
             try:
@@ -77,16 +78,28 @@ def run_cells(runs: Sequence[PlannedRun], out: Path, shared: Shared) -> list[dic
             row |= {"status": "failed", "error": _in_words(failed[i], run.name)}
         if not run.grid.keep_checkpoints:
             shutil.rmtree(str(config.out), ignore_errors=True)
-        wanted = load()
-        rows.append(
-            row
-            | {
-                "seconds": f"{share + time.perf_counter() - begun:.3f}",
-                "cores": str(cores()),
-                "load": "" if wanted is None else f"{wanted:.2f}",
-            }
-        )
+        own = begun.since()
+        row["seconds"] = f"{share.seconds + own.seconds:.3f}"
+        if math.isfinite(wait := share.waited + own.waited):
+            row["waited"] = f"{wait:.3f}"
+        rows.append(row)
     return rows
+
+
+class _Clock(NamedTuple):
+    """What the clock says, and for how long others had the core (see `waited`)."""
+
+    seconds: float
+    waited: float
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls(time.perf_counter(), waited())
+
+    def since(self, parts: int = 1) -> Self:
+        """What has passed, or one part of it."""
+        now = self.now()
+        return type(self)((now.seconds - self.seconds) / parts, (now.waited - self.waited) / parts)
 
 
 def _train(configs: Sequence[TrainConfig], store: FeatureStore | None) -> dict[int, Exception]:

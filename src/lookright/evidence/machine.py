@@ -1,7 +1,8 @@
-"""Which processor a run was computed on, and what else it did: seconds mean nothing without them."""
+"""Which processor a run was computed on, and how long it had none: seconds mean nothing without them."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 _CPUINFO = Path("/proc/cpuinfo")
+_SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 def processor(device: str) -> str:
@@ -44,6 +46,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def load() -> float | None:
-    """How many processes wanted a core, on average over a minute; None where the system does not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+def waited() -> float:
+    """Seconds for which this process's main thread could have run and got no core; NaN where nobody says."""
+    try:
+        return int(_SCHEDSTAT.read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return math.nan

@@ -96,7 +96,7 @@ def pareto(results: Results) -> Plot | None:
     columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
     looks, costs = entry_looks(results), _costs(results)
-    timed = any(costs.values())
+    timed, untimed = any(costs.values()), not all(costs.values())
     with style():
         figure = Figure(
             figsize=(3.5 * columns + 1.9, max(3.1 * lines + 0.2, legend_height(len(costs)))),
@@ -121,8 +121,9 @@ def pareto(results: Results) -> Plot | None:
         "pareto",
         f"Performance against reasonability. Not surpassed in both, {'; '.join(fronts)}.",
         "Performance against reasonability: up and to the right is better. Bars are 95 % intervals over "
-        f"seeds{'; larger markers took longer to train' * timed}. The dashed line joins the entries whose "
-        "means no other surpasses in both; which of them differ clearly is in the tests.",
+        f"seeds{'; larger markers took longer to train' * timed}"
+        f"{' (those without seconds were not timed)' * (timed and untimed)}. The dashed line joins the "
+        "entries whose means no other surpasses in both; which of them differ clearly is in the tests.",
         figure,
     )
 
@@ -148,7 +149,7 @@ def _panel(
             y.mean,
             xerr=_half(x),
             yerr=_half(y),
-            markersize=5 + 4 * math.sqrt(costs[entry] / dearest),
+            markersize=5 + 4 * math.sqrt((costs[entry] or dearest / 4) / dearest),
             markeredgecolor="white",
             markeredgewidth=0.6,
             elinewidth=0.8,

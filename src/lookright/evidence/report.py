@@ -134,15 +134,16 @@ def _group_lines(results: Results, group: Group, comparisons: Sequence[Compariso
 
 def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
     seeds = len(results.grid.seeds)
+    recorded = any(row.get("waited") for row in results.final)
     lines = [
         f"Mean ± half of the 95 % interval over the seeds (Student, {seeds} of them). Bold: the best mean, "
         "clear or not. Annotated: images of training that have an annotation, whether a method uses it or "
-        "not. Seconds: of one run, set-up included, without evaluation; the median of those that had their "
-        "core to themselves."
+        "not. Seconds: of one run, set-up included, without evaluation; the median."
         if seeds > 1
         else "Figures of one seed, without intervals. Bold: the best one. Annotated: images of training that "
         "have an annotation, whether a method uses it or not. Seconds: of a run, without evaluation."
     ]
+    lines[0] += " Seconds of runs that waited for a core do not count." * recorded
     if comparisons:
         lines += [
             "",

@@ -17,9 +17,9 @@ from lookright.evidence.table import Row, Table, number
 _NEEDED = ("fingerprint", "stage", "run", "status", "error", "seed")
 _MAIN = ("worst_group_accuracy", "accuracy", "mean_average_precision", "mae")
 _AGREEMENT = ("iou", "f1", "epg")
-_COUNTED = ("seconds", "train_seconds", "evaluate_seconds", "cores", "load", "annotated_images", "seed")
-BUSY = 0.5
-"""so many more processes than cores may want one before seconds say nothing"""
+_COUNTED = ("seconds", "train_seconds", "evaluate_seconds", "waited", "annotated_images", "seed")
+BUSY = 0.15
+"""share of its seconds for which a run may have waited for a core before they say nothing"""
 
 
 @dataclass(frozen=True)
@@ -204,9 +204,9 @@ def read_results(folder: Path) -> Results:
 def typical_cost(rows: Sequence[Row]) -> float | None:
     """Seconds of one run, set-up included and evaluation left out: the median, as machines are noisy.
 
-    Runs do not count during which more processes wanted a core than there are.
+    Runs do not count that waited for a core, as others had it.
     """
-    alone = [row for row in rows if not number(row, "load") > number(row, "cores") + BUSY]
+    alone = [row for row in rows if not number(row, "waited") > BUSY * number(row, "seconds")]
     costs = [number(row, "seconds") - number(row, "evaluate_seconds") for row in alone]
     known = [cost for cost in costs if math.isfinite(cost)]
     return median(known) if known else None

@@ -14,19 +14,8 @@ Row = Mapping[str, str]
 
 FIXED = (
     *("stage", "run", "status", "error", "seed", "fingerprint", "options", "chosen", "date"),
-    *(
-        "lookright",
-        "torch",
-        "python",
-        "device",
-        "processor",
-        "threads",
-        "cores",
-        "load",
-        "train_images",
-        "annotated_images",
-    ),
-    *("test_images", "best_epoch", "train_seconds", "evaluate_seconds", "seconds"),
+    *("lookright", "torch", "python", "device", "processor", "threads", "train_images", "annotated_images"),
+    *("test_images", "best_epoch", "train_seconds", "evaluate_seconds", "seconds", "waited"),
 )
 """columns beside those of the axes and the measures"""
 

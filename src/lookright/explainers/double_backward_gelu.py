@@ -15,6 +15,9 @@ _aten = torch.ops.aten
 _DENSITY = 2 / math.sqrt(2 * math.pi)
 """twice the normal density at 0"""
 
+_FLAT = 50.0
+"""from here on the second derivative is 0 in any precision; the cube of x would grow too large"""
+
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     r"""Apply GELU, as `torch.nn.functional.gelu`: y = x Φ(x), or by tanh as an approximation.
@@ -85,6 +88,7 @@ def _second(x: Tensor) -> Tensor:
 
 
 def _second_by_tanh(x: Tensor) -> Tensor:
+    x = x.clamp(-_FLAT, _FLAT)
     beta = math.sqrt(2 / math.pi)
     cubic = beta * 0.044715
     t = _quadratic(x, beta, cubic).mul_(x).tanh_()

@@ -1,4 +1,4 @@
-"""LayerNorm whose gradient is itself differentiated quickly: PyTorch takes some thirty passes over memory."""
+"""LayerNorm whose gradient is itself differentiated quickly: PyTorch's writes its input's size 45 times."""
 
 from __future__ import annotations
 

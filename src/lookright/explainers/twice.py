@@ -79,7 +79,8 @@ def twice_differentiable() -> Iterator[None]:
     `hardsigmoid` has no double backward, nor have the fused attention kernels; relu6(x + 3) / 6 and the
     plain ("math") attention kernel compute the same and have. Those of convolution and BatchNorm on a CPU
     (see `double_backward`), and of attention without a mask, LayerNorm and GELU anywhere (see the modules
-    beside it), are replaced by quicker ones, means over the grid by sums.
+    beside it), are replaced by quicker ones, means over the grid by sums. Transforms of `torch.func` do not
+    know these.
 
     Example:
         >>> x = torch.zeros(1, requires_grad=True)

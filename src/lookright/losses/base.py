@@ -161,11 +161,9 @@ class ExplanationLoss(nn.Module):
             raise ConfigError(f"explanation: got shape {tuple(explanation.shape)}, need (B, 1, h, w)")
         annotated = _checked(explanation, annotation, annotated)
         explanation = full_precision(explanation)
-        # Whatever stands in the rows of unannotated images must not count.
-        counted = annotated[:, None, None, None]
 
         def full() -> Tensor:
-            return annotation.to(explanation.dtype) * counted
+            return only_annotated(annotation, annotated).to(explanation.dtype)
 
         def pixels(given: Tensor | Callable[[], Tensor]) -> Tensor:
             return full_precision(given if isinstance(given, Tensor) else given())
@@ -183,7 +181,8 @@ class ExplanationLoss(nn.Module):
             if resized is None:
                 inputs.annotation = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
             else:
-                inputs.annotation = resized(_grid(explanation), self.resize).to(explanation.dtype) * counted
+                on_grid = resized(_grid(explanation), self.resize)
+                inputs.annotation = only_annotated(on_grid, annotated).to(explanation.dtype)
             return self.compute(inputs)
 
     def forward(
@@ -217,6 +216,19 @@ class ExplanationLoss(nn.Module):
 
 def _grid(explanation: Tensor) -> tuple[int, int]:
     return explanation.shape[-2], explanation.shape[-1]
+
+
+def only_annotated(annotation: Tensor, annotated: Tensor) -> Tensor:
+    """Put 0 in the rows of images without an annotation, where whatever stands there must not count.
+
+    Args:
+        annotation: (B, 1, H, W), of any type
+        annotated: (B,) bool
+
+    Returns:
+        (B, 1, H, W) float32, or float64 as it was
+    """
+    return torch.where(annotated[:, None, None, None], full_precision(annotation), 0.0)
 
 
 def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) -> Tensor:

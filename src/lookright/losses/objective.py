@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss, LossResult
+from lookright.losses.base import ExplanationLoss, LossResult, only_annotated
 from lookright.losses.prediction import prediction_loss
 from lookright.losses.reduce import global_sum
 from lookright.precision import full_precision
@@ -113,7 +113,7 @@ class Objective(nn.Module):
         """
         with torch.autocast(explained.logits.device.type, enabled=False):
             per_image = prediction_loss(self.task, full_precision(explained.logits), batch.label)
-            resized = batch.resized or _resized_once(batch.annotation)
+            resized = batch.resized or _resized_once(batch)
             results = [self._evaluate(term.loss, batch, explained, resized) for term in self.terms]
             if not results:
                 mean = _weighted_mean(per_image, torch.ones_like(per_image))
@@ -153,12 +153,12 @@ class Objective(nn.Module):
         )
 
 
-def _resized_once(annotation: Tensor) -> Resized:
-    """Give the annotation on a grid, made once for all losses that ask for it."""
+def _resized_once(batch: Batch) -> Resized:
+    """Give the annotations on a grid, made once for all losses that ask for it."""
 
     @cache
     def resized(size: tuple[int, int], rule: ResizeRule) -> Tensor:
-        return resize_annotation(annotation, size, rule)
+        return resize_annotation(only_annotated(batch.annotation, batch.annotated), size, rule)
 
     return resized
 

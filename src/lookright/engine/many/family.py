@@ -11,6 +11,7 @@ from torch.func import functional_call, stack_module_state
 
 from lookright.engine.many.cells import no_image
 from lookright.losses import Objective, ObjectiveResult
+from lookright.losses.base import only_annotated
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Explained, Request
 
@@ -52,8 +53,7 @@ class Marks(NamedTuple):
         def on_grid(batch: Batch, rule: ResizeRule) -> Tensor:
             if batch.resized is not None:
                 return batch.resized(grid, rule)
-            counted = batch.annotated[:, None, None, None]
-            return resize_annotation(batch.annotation.float() * counted, grid, rule)
+            return resize_annotation(only_annotated(batch.annotation, batch.annotated), grid, rule)
 
         marks = cls(
             torch.stack([batch.label for batch in batches]),
