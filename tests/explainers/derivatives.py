@@ -5,9 +5,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Function = Callable[..., Tensor]
+
+SOME_OF_THREE = [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1) if a or b or c]
+"""which of three inputs or gradients, 1 or 0 for each"""
+
+
+def check_where_needed(function: Function, inputs: Sequence[Tensor], needed: Sequence[int]) -> None:
+    """Hold both derivatives to finite differences where some of the inputs alone need gradients."""
+    for x, need in zip(inputs, needed, strict=True):
+        x.requires_grad_(bool(need))
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+def second_derivatives(function: Function, inputs: Sequence[Tensor], used: Sequence[int]) -> list[Tensor]:
+    """Differentiate a sum of some of the gradients of the inputs alone."""
+    gradients = torch.autograd.grad(function(*inputs).pow(3).sum(), inputs, create_graph=True)
+    total = sum(g.pow(3).sum() for g, use in zip(gradients, used, strict=True) if use)
+    return list(torch.autograd.grad(total, inputs))
 
 
 def all_derivatives(function: Function, inputs: Sequence[Tensor]) -> list[Tensor]:

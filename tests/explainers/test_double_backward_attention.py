@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from derivatives import all_derivatives, error, written_twice
+from derivatives import (
+    SOME_OF_THREE,
+    all_derivatives,
+    check_where_needed,
+    error,
+    second_derivatives,
+    written_twice,
+)
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
@@ -50,26 +57,19 @@ def test_against_finite_differences(case: str, scale: float | None) -> None:
     assert gradgradcheck(attend, inputs)
 
 
-@pytest.mark.parametrize("needed", [(q, k, v) for q in (0, 1) for k in (0, 1) for v in (0, 1) if q or k or v])
+@pytest.mark.parametrize("needed", SOME_OF_THREE)
 def test_some_inputs_alone_need_gradients(needed: tuple[int, int, int]) -> None:
-    inputs = random(SHAPES["cross"], dtype=torch.float64)
-    for x, need in zip(inputs, needed, strict=True):
-        x.requires_grad_(bool(need))
-    assert gradcheck(scaled_dot_product_attention, inputs)
-    assert gradgradcheck(scaled_dot_product_attention, inputs)
+    check_where_needed(scaled_dot_product_attention, random(SHAPES["cross"], dtype=torch.float64), needed)
 
 
-@pytest.mark.parametrize("used", [(q, k, v) for q in (0, 1) for k in (0, 1) for v in (0, 1) if q or k or v])
+@pytest.mark.parametrize("used", SOME_OF_THREE)
 def test_some_gradients_alone_are_differentiated(used: tuple[int, int, int]) -> None:
     inputs = random(SHAPES["cross"], dtype=torch.float64, requires_grad=True)
-
-    def second(attend: Any) -> list[Tensor | None]:
-        gradients = torch.autograd.grad(attend(*inputs).pow(3).sum(), inputs, create_graph=True)
-        total = sum(g.pow(3).sum() for g, use in zip(gradients, used, strict=True) if use)
-        return list(torch.autograd.grad(total, inputs))
-
-    for ours, theirs in zip(second(scaled_dot_product_attention), second(math_attention), strict=True):
-        torch.testing.assert_close(ours, theirs)
+    found, expected = (
+        second_derivatives(function, inputs, used)
+        for function in (scaled_dot_product_attention, math_attention)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("case", SHAPES)

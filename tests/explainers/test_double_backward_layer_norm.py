@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 import torch
-from derivatives import all_derivatives, error, written_twice
+from derivatives import (
+    SOME_OF_THREE,
+    all_derivatives,
+    check_where_needed,
+    error,
+    second_derivatives,
+    written_twice,
+)
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
@@ -40,26 +47,16 @@ def test_against_finite_differences(kind: str, shape: tuple[int, ...]) -> None:
     assert gradgradcheck(ours, inputs)
 
 
-@pytest.mark.parametrize("needed", [(x, w, b) for x in (0, 1) for w in (0, 1) for b in (0, 1) if x or w or b])
+@pytest.mark.parametrize("needed", SOME_OF_THREE)
 def test_some_inputs_alone_need_gradients(needed: tuple[int, int, int]) -> None:
-    inputs = random(KINDS[-1], dtype=torch.float64)
-    for x, need in zip(inputs, needed, strict=True):
-        x.requires_grad_(bool(need))
-    assert gradcheck(ours, inputs)
-    assert gradgradcheck(ours, inputs)
+    check_where_needed(ours, random(KINDS[-1], dtype=torch.float64), needed)
 
 
-@pytest.mark.parametrize("used", [(x, w, b) for x in (0, 1) for w in (0, 1) for b in (0, 1) if x or w or b])
+@pytest.mark.parametrize("used", SOME_OF_THREE)
 def test_some_gradients_alone_are_differentiated(used: tuple[int, int, int]) -> None:
     inputs = random(KINDS[-1], dtype=torch.float64, requires_grad=True)
-
-    def second(normalise: Any) -> list[Tensor]:
-        gradients = torch.autograd.grad(normalise(*inputs).pow(3).sum(), inputs, create_graph=True)
-        total = sum(g.pow(3).sum() for g, use in zip(gradients, used, strict=True) if use)
-        return list(torch.autograd.grad(total, inputs))
-
-    for found, expected in zip(second(ours), second(theirs), strict=True):
-        torch.testing.assert_close(found, expected)
+    found, expected = (second_derivatives(function, inputs, used) for function in (ours, theirs))
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)

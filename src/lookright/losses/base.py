@@ -163,7 +163,7 @@ class ExplanationLoss(nn.Module):
         explanation = full_precision(explanation)
 
         def full() -> Tensor:
-            return only_annotated(annotation, annotated).to(explanation.dtype)
+            return _only_annotated(annotation, annotated).to(explanation.dtype)
 
         def pixels(given: Tensor | Callable[[], Tensor]) -> Tensor:
             return full_precision(given if isinstance(given, Tensor) else given())
@@ -182,7 +182,7 @@ class ExplanationLoss(nn.Module):
                 inputs.annotation = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
             else:
                 on_grid = resized(_grid(explanation), self.resize)
-                inputs.annotation = only_annotated(on_grid, annotated).to(explanation.dtype)
+                inputs.annotation = _only_annotated(on_grid, annotated).to(explanation.dtype)
             return self.compute(inputs)
 
     def forward(
@@ -218,16 +218,8 @@ def _grid(explanation: Tensor) -> tuple[int, int]:
     return explanation.shape[-2], explanation.shape[-1]
 
 
-def only_annotated(annotation: Tensor, annotated: Tensor) -> Tensor:
-    """Put 0 in the rows of images without an annotation, where whatever stands there must not count.
-
-    Args:
-        annotation: (B, 1, H, W), of any type
-        annotated: (B,) bool
-
-    Returns:
-        (B, 1, H, W) float32, or float64 as it was
-    """
+def _only_annotated(annotation: Tensor, annotated: Tensor) -> Tensor:
+    """Put 0 in the rows of images without an annotation, where whatever stands there must not count."""
     return torch.where(annotated[:, None, None, None], full_precision(annotation), 0.0)
 
 

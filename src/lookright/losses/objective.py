@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss, LossResult, only_annotated
+from lookright.losses.base import ExplanationLoss, LossResult
 from lookright.losses.prediction import prediction_loss
 from lookright.losses.reduce import global_sum
 from lookright.precision import full_precision
@@ -158,7 +158,7 @@ def _resized_once(batch: Batch) -> Resized:
 
     @cache
     def resized(size: tuple[int, int], rule: ResizeRule) -> Tensor:
-        return resize_annotation(only_annotated(batch.annotation, batch.annotated), size, rule)
+        return resize_annotation(full_precision(batch.annotation), size, rule)
 
     return resized
 

@@ -11,7 +11,7 @@ from torch.func import functional_call, stack_module_state
 
 from lookright.engine.many.cells import no_image
 from lookright.losses import Objective, ObjectiveResult
-from lookright.losses.base import only_annotated
+from lookright.precision import full_precision
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch, Explained, Request
 
@@ -53,7 +53,7 @@ class Marks(NamedTuple):
         def on_grid(batch: Batch, rule: ResizeRule) -> Tensor:
             if batch.resized is not None:
                 return batch.resized(grid, rule)
-            return resize_annotation(only_annotated(batch.annotation, batch.annotated), grid, rule)
+            return resize_annotation(full_precision(batch.annotation), grid, rule)
 
         marks = cls(
             torch.stack([batch.label for batch in batches]),
