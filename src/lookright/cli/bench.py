@@ -70,11 +70,11 @@ def bench(options: Namespace) -> None:
 def _run(path: Path, options: Namespace) -> None:
     from lookright.evidence.cluster import AT_ONCE, read_cluster
     from lookright.evidence.grid import read_grid
-    from lookright.evidence.machine import cores
     from lookright.evidence.outlook import default_out, describe_plan
     from lookright.evidence.plan import check_plan
     from lookright.evidence.run import run_grid
     from lookright.evidence.table import Table
+    from lookright.evidence.workers import cores
 
     cluster = None
     if options.cluster is not None:

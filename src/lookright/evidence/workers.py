@@ -19,7 +19,6 @@ from lookright.engine.environment import environment_variable
 from lookright.evidence.cell import run_cells
 from lookright.evidence.cluster import Cluster, cluster_workers
 from lookright.evidence.fill import fill_features
-from lookright.evidence.machine import cores
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.shared import Shared
 
@@ -145,3 +144,10 @@ def _local_processes(processes: int, threads: int) -> Iterator[Executor]:
 def _threads(number: int) -> AbstractContextManager[None]:
     """Processes that are started meanwhile compute with so many threads."""
     return environment_variable("OMP_NUM_THREADS", str(number))  # it is read when libraries are loaded
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
