@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,12 @@ def made_up(folder: Path, content: Mapping[str, Any], figures: Figures) -> Path:
     return folder
 
 
-def images(folder: Path, run: PlannedRun, correct: list[bool]) -> None:
+def images(folder: Path, run: PlannedRun, correct: list[bool], groups: Sequence[str] = ()) -> None:
     """Write the rows of a run's test images."""
     file = folder / "images" / f"{run.name}.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="") as text:
         writer = csv.writer(text)
-        writer.writerow(["id", "correct", "iou"])
-        writer.writerows([f"{i}.jpg", str(c).lower(), ""] for i, c in enumerate(correct))
+        writer.writerow(["id", "correct", "iou", "group"])
+        of = groups or [""] * len(correct)
+        writer.writerows([f"{i}.jpg", str(c).lower(), "", of[i]] for i, c in enumerate(correct))

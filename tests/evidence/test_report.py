@@ -207,7 +207,9 @@ def test_choice_of_hyperparameters_is_told(tmp_path: Path) -> None:
     assert "3 candidates, trained with seed 100, which the runs below do not have" in text
     assert "the largest mean of accuracy and iou" in text
     assert "33 runs finished, 9 of all 33 to choose hyperparameters" in text
-    assert text.count("| lr 0.002 |") == 3
+    assert text.count("| lr 0.002 | **0.700** |") == 3
+    assert text.count("| lr 0.001 | 0.300 |") == 3
+    assert "All 9 candidates on the validation images" in text
 
 
 def test_what_is_not_tuned_is_told(tmp_path: Path) -> None:
@@ -218,6 +220,7 @@ def test_what_is_not_tuned_is_told(tmp_path: Path) -> None:
     text = write_report(known_too).read_text()
     assert "with the same budget for every other entry: in each group 2 candidates" in text
     assert "baseline: as they are, nothing was chosen." in text
+    assert "| baseline | as it is | **0.500** |" in text, "beside those that were chosen from"
 
 
 def test_rows_of_an_earlier_grid_are_left_out(experiment: Path) -> None:
@@ -247,6 +250,31 @@ def test_interval_over_images_keeps_the_seeds_of_an_image_together(tmp_path: Pat
     assert (of_images.low, of_images.high) == (0.25, 1.0), "of four images, whatever the number of seeds"
     assert found["gradia", "baseline", "accuracy"].images is None, "not the same images"
     assert "+0.250 to +1.000" in write_report(folder).read_text()
+
+
+def test_interval_over_images_of_the_worst_group_draws_within_groups(tmp_path: Path) -> None:
+    folder = tmp_path / "groups"
+    right = {"baseline": [True, True, False, False], "res-g": [True] * 4, "gradia": [True, True, True, False]}
+
+    def figures(run: PlannedRun) -> dict[str, float]:
+        correct = right[run.cell["method"]]
+        images(folder, run, correct, groups=["land", "land", "water", "water"])
+        return known(run) | {"worst_group_accuracy": sum(correct[2:]) / 2}
+
+    grid = GRID | {"tests": ["worst_group_accuracy"]}
+    found = {(c.entry, c.against): c.images for c in compare(read_results(made_up(folder, grid, figures)))}
+    clear, half = found["res-g", "baseline"], found["gradia", "baseline"]
+    assert clear is not None
+    assert (clear.mean, clear.low, clear.high) == (1.0, 1.0, 1.0), "all of water is wrong in every resample"
+    assert half is not None
+    assert (half.mean, half.low, half.high) == (0.5, 0.0, 1.0), "of two images of water, one is right"
+
+
+def test_seeds_are_as_many_as_have_run(tmp_path: Path) -> None:
+    text = write_report(
+        made_up(tmp_path / "some", GRID, lambda run: known(run) if run.seed < 3 else None)
+    ).read_text()
+    assert "(Student, as many as the last column says)" in text
 
 
 def test_damaged_images_are_named(experiment: Path) -> None:

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lookright.evidence.statistics import bootstrap_images, holm, permutation_test, smallest_p, t_interval
+from lookright.evidence.statistics import (
+    bootstrap_images,
+    bootstrap_worst_group,
+    holm,
+    permutation_test,
+    smallest_p,
+    t_interval,
+)
 
 
 def test_interval_is_students() -> None:
@@ -94,3 +101,38 @@ def test_seeds_that_share_images_do_not_narrow_the_interval() -> None:
 def test_images_without_a_value_are_left_out() -> None:
     found = bootstrap_images([[1.0, math.nan, 3.0], [1.0, 2.0, 3.0]])
     assert (found.mean, found.n) == (2.0, 2)
+
+
+def test_worst_groups_of_resamples_are_those_of_a_plain_loop() -> None:
+    rng = np.random.default_rng(5)
+    groups = ["a"] * 30 + ["b"] * 50 + [""] * 10
+    chance = np.array([0.6] * 30 + [0.7] * 50 + [0.0] * 10)
+    ours, theirs = (rng.random((3, 90)) < chance + gain for gain in (0.2, 0.0))
+    found = bootstrap_worst_group(ours, theirs, groups)
+
+    def worst(right: np.ndarray, chosen: list[np.ndarray]) -> float:
+        return float(np.mean([min(row[images].mean() for images in chosen) for row in right]))
+
+    members = [np.arange(30), np.arange(30, 80)]
+    assert found.mean == pytest.approx(worst(ours, members) - worst(theirs, members))
+    assert found.n == 80
+    resampled = []
+    for _ in range(2000):
+        chosen = [rng.choice(images, len(images)) for images in members]
+        resampled.append(worst(ours, chosen) - worst(theirs, chosen))
+    assert (found.low, found.high) == pytest.approx(np.quantile(resampled, [0.025, 0.975]), abs=0.02)
+
+
+def test_one_group_is_the_bootstrap_of_its_images() -> None:
+    rng = np.random.default_rng(6)
+    ours, theirs = rng.random((2, 100)) < 0.7, rng.random((2, 100)) < 0.5
+    one = bootstrap_worst_group(ours, theirs, ["all"] * 100)
+    other = bootstrap_images(ours.astype(float) - theirs)
+    assert one.mean == pytest.approx(other.mean)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.01)
+
+
+def test_there_is_no_worst_group_without_groups() -> None:
+    found = bootstrap_worst_group([[1, 0]], [[0, 0]], ["", ""])
+    assert math.isnan(found.mean)
+    assert found.n == 0

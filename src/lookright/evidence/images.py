@@ -7,12 +7,15 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lookright.errors import DataError
 from lookright.evidence.results import Group, Results
-from lookright.evidence.statistics import Interval, bootstrap_images
+from lookright.evidence.statistics import Interval, bootstrap_images, bootstrap_worst_group
 
 _COLUMNS = {"accuracy": "correct", "iou": "iou", "epg": "epg"}
 """measures that are means over images -> their column"""
+_WORST = "worst_group_accuracy"
 _WORDS = {"true": 1.0, "false": 0.0, "": math.nan}
 
 
@@ -26,37 +29,40 @@ def image_interval(
         one: a cell
         other: the cell that it is compared with
         seeds: that both have
-        measure: what is compared
+        measure: what is compared: a mean over images, or the smallest of groups of them
 
     Returns:
-        None where the measure is no mean over images, rows are gone, or the images are not the same
+        None where the measure is neither, rows are gone, or the images are not the same
 
     Raises:
         DataError: a file is damaged.
     """
-    if measure not in _COLUMNS:
+    if measure not in (*_COLUMNS, _WORST):
         return None
-    rows: list[dict[str, float]] = []
-    for seed in seeds:
-        ours, theirs = (_values(results, *cell, seed, _COLUMNS[measure]) for cell in (one, other))
-        if ours is None or theirs is None or ours.keys() != theirs.keys():
-            return None
-        if rows and ours.keys() != rows[0].keys():
-            return None
-        rows.append({id: value - theirs[id] for id, value in ours.items()})
-    return bootstrap_images([[row[id] for id in rows[0]] for row in rows])
+    files = [_file(results, *cell, seed) for cell in (one, other) for seed in seeds]
+    column = _COLUMNS.get(measure, "correct")
+    read = [_read(file, column) for file in files if file.is_file()]
+    if len(read) < len(files) or any(images.keys() != read[0].keys() for images in read):
+        return None
+    ids = list(read[0])
+    table = np.array([[images[id][0] for id in ids] for images in read])
+    ours, theirs = table[: len(seeds)], table[len(seeds) :]
+    if measure != _WORST:
+        return bootstrap_images(ours - theirs)
+    return bootstrap_worst_group(ours, theirs, [read[0][id][1] for id in ids])
 
 
-def _values(results: Results, group: Group, entry: str, seed: int, column: str) -> dict[str, float] | None:
+def _file(results: Results, group: Group, entry: str, seed: int) -> Path:
     row = results.row(group, entry, seed)
-    file = results.folder / "images" / f"{(row or {}).get('run')}.csv"
-    return _read(file, column) if file.is_file() else None
+    return results.folder / "images" / f"{(row or {}).get('run')}.csv"
 
 
-def _read(file: Path, column: str) -> dict[str, float]:
+def _read(file: Path, column: str) -> dict[str, tuple[float, str]]:
+    """Image -> its value and its group."""
     try:
         with file.open(encoding="utf-8", newline="") as text:
-            return {row["id"]: _number(row[column]) for row in csv.DictReader(text)}
+            rows = csv.DictReader(text)
+            return {row["id"]: (_number(row[column]), row.get("group") or "") for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
         raise DataError(
             f"{file}: {column} cannot be read ({error}); put it back, or delete the file to do without it"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lookright.evidence.grid import Grid
 from lookright.evidence.outlook import default_out, told
-from lookright.evidence.plan import PATHS
+from lookright.evidence.plan import PATHS, candidates, choice
 from lookright.evidence.report_tables import escaped, markdown_table
-from lookright.evidence.results import Results
+from lookright.evidence.results import Results, waited
 from lookright.evidence.table import Row, number
 
 _FAILURES = 5
@@ -64,7 +65,6 @@ def making(results: Results, page: Path | None) -> list[str]:
     grid = results.grid
     rows = [*results.choosing, *results.final]
     done = [row for row in rows if row["status"] == "finished"]
-    seconds = [s for row in rows if (s := number(row, "seconds")) == s]
     copied = "" if page is None else f" --page {_here(page)}"
     out = default_out(grid)
     varied = {name for entries in grid.axes.values() for entry in entries for name in entry.options}
@@ -82,18 +82,19 @@ def making(results: Results, page: Path | None) -> list[str]:
         f"- All runs: {', '.join(plain) or 'defaults'}. Seeds {', '.join(map(str, grid.seeds))}.",
         f"- {_choosing(grid)}",
         f"- {len(done)} runs finished, {len(results.choosing)} of all {len(rows)} to choose hyperparameters"
-        f"{_computing(seconds, len(rows))}.",
+        f"{_computing(rows)}.",
         f"- {_machine(done)}",
         *_left_out(results),
     ]
 
 
-def _computing(seconds: Sequence[float], rows: int) -> str:
-    """How long the runs took that were timed."""
-    if not seconds:
+def _computing(rows: Sequence[Row]) -> str:
+    """How long the runs took; of those that were not timed alone, what the others took on average."""
+    timed = [s for row in rows if not waited(row) and (s := number(row, "seconds")) == s]
+    if not timed:
         return ""
-    of = "" if len(seconds) == rows else f" of the {len(seconds)} that were timed"
-    return f"; {told(sum(seconds))} of computing, summed over the runs{of}"
+    rest = "" if len(timed) == len(rows) else f", as {len(timed)} that were timed alone tell"
+    return f"; {told(sum(timed) / len(timed) * len(rows))} of computing, summed over the runs{rest}"
 
 
 def chosen_table(results: Results) -> list[str]:
@@ -112,6 +113,23 @@ def chosen_table(results: Results) -> list[str]:
             )
     head = "<details><summary>Hyperparameters that were chosen</summary>"
     return [head, "", *markdown_table(table, texts=len(table[0])), "", "</details>"] if len(table) > 1 else []
+
+
+def candidates_table(results: Results) -> list[str]:
+    """What every candidate came to on the validation images, those as well that nothing was chosen for."""
+    grid = results.grid
+    if grid.choose is None:
+        return []
+    rows = [[*grid.axes, "candidate", f"mean of {' and '.join(grid.choose.by)}, validation"]]
+    for cell in grid.cells():
+        taken = choice(grid, cell, results.table)
+        for options, mean in candidates(grid, cell, results.table):
+            shown = "–" if mean is None or math.isnan(mean) else f"{mean:.3f}"
+            named = ", ".join(f"{name} {_value(value)}" for name, value in options.items()) or "as it is"
+            labels = [escaped(entry.label) for entry in cell.values()]
+            rows.append([*labels, named, f"**{shown}**" if options == taken else shown])
+    head = f"<details><summary>All {len(rows) - 1} candidates on the validation images</summary>"
+    return [head, "", *markdown_table(rows, texts=len(rows[0]) - 1), "", "</details>"]
 
 
 def data_sets(results: Results) -> list[str]:

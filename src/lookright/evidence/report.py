@@ -9,7 +9,7 @@ from lookright.errors import ConfigError
 from lookright.evidence.axis_plots import budget_curves, corruption_maps
 from lookright.evidence.compare import Comparison, compare
 from lookright.evidence.findings import findings
-from lookright.evidence.making import chosen_table, incomplete, making
+from lookright.evidence.making import candidates_table, chosen_table, incomplete, making
 from lookright.evidence.plots import Plot, pareto
 from lookright.evidence.report_tables import about_images, escaped, means_table, paired_table
 from lookright.evidence.results import Group, Results, read_results
@@ -118,7 +118,7 @@ def page_lines(
     lines += ["", f"All figures, with those that stand in no table: [{csv}]({csv})."]
     lines += ["", "## How it was made", "", *making(results, page)]
     if chosen := chosen_table(results):
-        lines += ["", *chosen]
+        lines += ["", *chosen, "", *candidates_table(results)]
     return lines
 
 
@@ -134,9 +134,10 @@ def _group_lines(results: Results, group: Group, comparisons: Sequence[Compariso
 
 def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> list[str]:
     seeds = len(results.grid.seeds)
+    of_them = f"{seeds} of them" if not results.missing() else "as many as the last column says"
     recorded = any(row.get("waited") for row in results.final)
     lines = [
-        f"Mean ± half of the 95 % interval over the seeds (Student, {seeds} of them). Bold: the best mean, "
+        f"Mean ± half of the 95 % interval over the seeds (Student, {of_them}). Bold: the best mean, "
         "clear or not. Annotated: images of training that have an annotation, whether a method uses it or "
         "not. Seconds: of one run, set-up included, without evaluation; the median."
         if seeds > 1

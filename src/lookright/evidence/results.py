@@ -206,10 +206,15 @@ def typical_cost(rows: Sequence[Row]) -> float | None:
 
     Runs do not count that waited for a core, as others had it.
     """
-    alone = [row for row in rows if not number(row, "waited") > BUSY * number(row, "seconds")]
+    alone = [row for row in rows if not waited(row)]
     costs = [number(row, "seconds") - number(row, "evaluate_seconds") for row in alone]
     known = [cost for cost in costs if math.isfinite(cost)]
     return median(known) if known else None
+
+
+def waited(row: Row) -> bool:
+    """Whether a run waited for a core for so long that its seconds say nothing."""
+    return number(row, "waited") > BUSY * number(row, "seconds")
 
 
 def _check_numbers(file: Path, row: Row) -> None:
