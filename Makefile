@@ -39,4 +39,4 @@ bench: $(VENV)/.ready  ## measure the claims about speed; writes bench/
 	$(BIN)/python -m lookright.bench --out bench
 
 clean:
-	rm -rf $(VENV) demo demo-short bench .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo demo-short .mypy_cache .pytest_cache .ruff_cache
