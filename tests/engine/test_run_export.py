@@ -80,3 +80,12 @@ def test_an_existing_description_is_not_overwritten_either(finished: Path, tmp_p
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="not a run folder"):
         export_run(tmp_path)
+
+
+def test_nothing_is_written_where_onnx_cannot_be(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="onnx"):
+        export_run(finished, tmp_path / "export")
+    assert not list(tmp_path.rglob("*.*")), "a second try, with --no-onnx or the extra, is not in its own way"

@@ -45,6 +45,8 @@ def export_run(
     written = [weights, description, *([graph] if onnx else [])]
     if there := [file for file in written if file.exists() and not overwrite]:
         raise ConfigError(f"out: {there[0]} exists; choose another folder, or --overwrite it")
+    if onnx:  # first: it may fail, and then nothing else is in the way of a second try
+        export_onnx(run.classifier.network, run.config.image_size, graph, overwrite=overwrite)
     export_state_dict(run.classifier.network, weights, overwrite=overwrite)
     facts = {
         "backbone": run.classifier.backbone,
@@ -58,6 +60,4 @@ def export_run(
     }
     with replacing(description) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    if onnx:
-        export_onnx(run.classifier.network, run.config.image_size, graph, overwrite=overwrite)
     return written
