@@ -61,7 +61,7 @@ def test_without_overlap_scaled_pixels_are_scaled_cells(
         found.change, (1 - factor) * (found.negative - found.positive), atol=1e-5, rtol=0
     )
     assert found.kept[found.certified].all()
-    beyond, outside_beyond, changed = (found.figures()[i] for i in (4, 5, 7))
+    beyond, outside_beyond, changed = (found.figures()[i] for i in (5, 6, 8))
     assert beyond == outside_beyond == 0
     assert changed in (0.0, pytest.approx(float("nan"), nan_ok=True))
 
@@ -73,7 +73,8 @@ def test_where_cells_overlap_the_inside_changes_too(digits: Path, tmp_path: Path
     assert cells is not None
     for found in module.compare(run, cells, "test", 100).values():
         assert (found.inside.abs() > 1e-5).any()
-        change, _, inside, outside = found.figures()[:4]
+        change, _, beside, inside, outside = found.figures()[:5]
+        assert 0 < beside < 100
         assert change <= inside + outside + 1e-6
 
 
@@ -95,7 +96,7 @@ def test_the_command_puts_seeds_together(
     text = page.read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert [row[1:3] for row in rows[2:]] == [["baseline", "blur"], ["baseline", "mean colour"]]
-    assert all(len(row) == 12 for row in rows)
+    assert all(len(row) == 13 for row in rows)
     assert all("±" in row[4] for row in rows[2:])
     assert text.startswith("above\n<!--")
     assert text.endswith("-->below")
