@@ -1,6 +1,9 @@
 """The report of made-up experiments: figures, tests and words that are known before."""
 
 import csv
+import gzip
+import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -291,15 +294,22 @@ def test_page_is_a_copy_with_its_pictures(experiment: Path, tmp_path: Path) -> N
     assert write_report(experiment, page) == page
     assert sorted(file.name for file in page.parent.iterdir()) == [
         "known-pareto.png",
+        "known-rows.csv.gz",
         "known.csv",
         "known.md",
     ]
     text = page.read_text()
+    rows = page.with_name("known-rows.csv.gz")
+    read = list(csv.DictReader(io.StringIO(gzip.decompress(before := rows.read_bytes()).decode())))
+    assert len(read) == 24
+    assert {json.loads(row["options"])["data"] for row in read} == {"photos"}
+    assert "secret" not in str(read)
     assert "(known-pareto.png)" in text
     assert "[known.csv](known.csv)" in text
     assert "lookright bench report evidence/known --page known.md" in text
     assert str(tmp_path) not in text
     write_report(experiment, page)  # what it wrote itself it may replace
+    assert rows.read_bytes() == before
 
 
 def test_page_of_somebody_else_stays(experiment: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from lookright.evidence.making import candidates_table, chosen_table, incomplete
 from lookright.evidence.plots import Plot, pareto
 from lookright.evidence.report_tables import about_images, escaped, means_table, paired_table
 from lookright.evidence.results import Group, Results, read_results
-from lookright.evidence.tidy import write_tidy
+from lookright.evidence.tidy import write_rows, write_tidy
 from lookright.files import replacing
 
 MARK = "<!-- written by lookright bench report; what is changed here is lost -->"
@@ -25,8 +25,8 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
 
     Args:
         folder: what `lookright bench GRID.yaml` wrote
-        page: file that it is written to as well, with its pictures and table beside it as NAME-*.png and
-            NAME.csv
+        page: file that it is written to as well, with its pictures and tables beside it as NAME-*.png,
+            NAME.csv and NAME-rows.csv.gz
 
     Returns:
         the page
@@ -43,7 +43,8 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
     targets = [(folder / "report" / "report.md", "")]
     if page is not None:
         targets.append((page, f"{page.stem}-"))
-        _refuse_beside(page, [page.with_name(f"{page.stem}-{plot.name}.png") for plot in plots])
+        beside = [f"{page.stem}-{plot.name}.png" for plot in plots] + [f"{page.stem}.csv", _rows_of(page)]
+        _refuse_beside(page, beside)
     for target, prefix in targets:
         for plot in plots:
             plot.save(target.with_name(f"{prefix}{plot.name}.png"))
@@ -51,7 +52,13 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
         lines = page_lines(results, comparisons, plots, target, None if target != page else page)
         with replacing(target) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if page is not None:
+        write_rows(page.with_name(_rows_of(page)), results)
     return targets[-1][0]
+
+
+def _rows_of(page: Path) -> str:
+    return f"{page.stem}-rows.csv.gz"
 
 
 def _refuse_foreign(page: Path) -> None:
@@ -70,11 +77,11 @@ def _refuse_foreign(page: Path) -> None:
         )
 
 
-def _refuse_beside(page: Path, pictures: Sequence[Path]) -> None:
+def _refuse_beside(page: Path, names: Sequence[str]) -> None:
     """The files of a new page take the place of nobody's."""
     if page.exists():
         return
-    for file in (page.with_suffix(".csv"), *pictures):
+    for file in (page.with_name(name) for name in names):
         if file.exists():
             raise ConfigError(f"page: {file} exists, which would be replaced; choose another name")
 
@@ -115,7 +122,8 @@ def page_lines(
     for group in results.groups:
         lines += ["", f"### {escaped(group.title)}", *_group_lines(results, group, comparisons)]
     csv = target.with_suffix(".csv").name
-    lines += ["", f"All figures, with those that stand in no table: [{csv}]({csv})."]
+    runs = "" if page is None else f" The rows of the runs: [{_rows_of(page)}]({_rows_of(page)})."
+    lines += ["", f"All figures, with those that stand in no table: [{csv}]({csv}).{runs}"]
     lines += ["", "## How it was made", "", *making(results, page)]
     if chosen := chosen_table(results):
         lines += ["", *chosen, "", *candidates_table(results)]

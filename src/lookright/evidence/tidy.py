@@ -1,15 +1,20 @@
-"""All figures of a report as one tidy table, for machines."""
+"""All figures of a report as one tidy table, and the rows of its runs as another, for machines."""
 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from lookright.evidence.compare import Comparison, mean_of
+from lookright.evidence.plan import PATHS
 from lookright.evidence.results import Results
 from lookright.evidence.statistics import Interval
+from lookright.evidence.table import Row
 from lookright.files import replacing
 
 _BEHIND = (
@@ -41,6 +46,32 @@ def write_tidy(path: Path, results: Results, comparisons: Sequence[Comparison]) 
             )
             head = ["difference", *c.group.key, c.entry, c.against, c.measure]
             writer.writerow([*head, *_cells(c.difference), _text(c.p), _text(c.corrected), *images])
+
+
+def write_rows(path: Path, results: Results) -> None:
+    """Write a row for each finished run, those that choose hyperparameters first; gzipped csv.
+
+    Columns are those of results.csv; paths in the options are names alone. The same rows give the same bytes.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    rows = [row for row in (*results.choosing, *results.final) if row["status"] == "finished"]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_without_paths(row) for row in rows)
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+
+def _without_paths(row: Row) -> dict[str, str]:
+    options = json.loads(row.get("options") or "{}")
+    named = {
+        name: Path(str(value)).name if name in PATHS and value else value for name, value in options.items()
+    }
+    return {**row, "options": json.dumps(named)}
 
 
 def _cells(interval: Interval) -> list[str]:
