@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lookright.config import DataConfig, TrainConfig
+    from lookright.engine.supervised import SupervisedModel
     from lookright.engine.train import train
     from lookright.explainers import CAM, Explainer, GradCAM
     from lookright.losses import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "lookright.config": ("DataConfig", "TrainConfig"),
+    "lookright.engine.supervised": ("SupervisedModel",),
     "lookright.engine.train": ("train",),
     "lookright.explainers": ("CAM", "Explainer", "GradCAM"),
     "lookright.losses": (
@@ -75,6 +77,7 @@ __all__ = [
     "Sample",
     "Score",
     "SoftIoU",
+    "SupervisedModel",
     "Target",
     "Task",
     "Term",
