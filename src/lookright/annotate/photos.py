@@ -16,7 +16,8 @@ from lookright.data.images import decode, exif_orientation, open_frame, open_pic
 THUMBNAIL = 160
 """Longer side of a thumbnail in pixels."""
 
-_PLAIN = {"JPEG": ("image/jpeg", ("L", "RGB")), "PNG": ("image/png", ("L", "RGB"))}
+_JPEG = ("JPEG", "MPO")  # a phone's JPEG, its preview behind it
+_PLAIN = dict.fromkeys(_JPEG, ("image/jpeg", ("L", "RGB"))) | {"PNG": ("image/png", ("L", "RGB"))}
 _JPEG_QUALITY = 92
 _THUMBNAILS = 2000
 _PHOTOS = 16
@@ -77,7 +78,7 @@ class PhotoStore:
             self._types[index] = media_type
             return path.read_bytes()
         upright = open_picture(path).image
-        if stored.format == "JPEG":
+        if stored.format in _JPEG:
             self._types[index] = "image/jpeg"
             return encoded(upright, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
         self._types[index] = "image/png"
