@@ -1,3 +1,5 @@
+import csv
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -5,10 +7,11 @@ from pathlib import Path
 import pytest
 from corner_photos import write_photos
 
-from lookright.audit import Audit, audit, write_page
+from lookright.audit import Audit, audit, write_page, write_tables
 from lookright.audit.page import choose, render
 from lookright.audit.subsets import subsets
 from lookright.config import DataConfig
+from lookright.files import open_csv
 
 
 def run(data: Path, model: str = "corner_photos:looks_at_corner", **options: object) -> Audit:
@@ -77,6 +80,20 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     page = render(run(data), DataConfig(data=data), gallery=4)
     assert "<b>&" not in page
     assert "&lt;b&gt;&amp;" in page
+
+
+def test_file_names_that_are_not_utf_8_are_written(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", per_class=4)
+    photo = next((data / "images" / "plain").iterdir())
+    name = os.fsdecode(b"a\xff.png")
+    photo.rename(photo.with_name(name))
+    found = run(data)
+    write_tables(found, tmp_path / "audit")
+    write_page(found, DataConfig(data=data), tmp_path / "audit" / "audit.html")
+    with open_csv(tmp_path / "audit" / "per_image.csv") as table:
+        assert [row["id"] for row in csv.DictReader(table)] == list(found.looks.id)
+    assert f"images/plain/{name}" in found.looks.id
+    assert "a\\udcff.png" in (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
 
 
 def test_the_list_takes_wrong_and_sure_ones_of_each_group_first(unmarked: Path) -> None:

@@ -20,7 +20,7 @@ from lookright.audit.regions import REGIONS
 from lookright.audit.subsets import Subset, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
-from lookright.files import replacing
+from lookright.files import write_html
 from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.html import environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
@@ -54,9 +54,7 @@ def write_page(found: Audit, data: DataConfig, out: Path, *, gallery: int = 48) 
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(found, data, gallery=gallery)
-    with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_html(out, render(found, data, gallery=gallery))
 
 
 def render(found: Audit, data: DataConfig, *, gallery: int) -> str:

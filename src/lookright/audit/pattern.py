@@ -81,8 +81,8 @@ def find_pattern(images: Tensor, explanation: Tensor) -> Pattern:
     used = torch.linspace(0, count - 1, min(count, _MOST)).round().long()
     mean = _congeal(_patches(images[used], peak[used])[0])
     parts = [
-        _nearest(*_patches(some, at), mean)
-        for some, at in zip(images.split(_AT_ONCE), peak.split(_AT_ONCE), strict=True)
+        _nearest(*_patches(images[start : start + _AT_ONCE], peak[start : start + _AT_ONCE]), mean)
+        for start in range(0, count, _AT_ONCE)
     ]
     chosen, shift, colour = (torch.cat(part) for part in zip(*parts, strict=True))
     fit = F.cosine_similarity(chosen, mean[None], dim=1)
