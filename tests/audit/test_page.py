@@ -1,6 +1,7 @@
 import csv
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def test_it_says_what_was_found(html: str, found: Audit) -> None:
             assert finding.reason in html
     assert "accuracy 100.0 %" in html
     assert html.count("<h1>") == 1
+
+
+def test_it_says_how_many_groups_it_leaves_out(html: str, found: Audit, stamped: Path) -> None:
+    assert "most suspicious of" not in html
+    many = replace(found, clusters=found.suspected * 30)
+    page = render(many, DataConfig(data=stamped), gallery=0)
+    assert page.count('<li id="cluster-') == 24
+    assert f"the 24 most suspicious of {len(many.clusters)} groups" in page
+
+
+def test_cards_show_what_was_noticed_of_an_image(html: str, found: Audit, stamped: Path) -> None:
+    flagged = [row for row in choose(found, 10) if found.looks.flags(row)]
+    assert flagged
+    assert html.count("noticed: ") == len(flagged)
+    for row in flagged:
+        assert f"noticed: {', '.join(found.looks.flags(row)).replace('-', ' ')}" in html
 
 
 def test_ids_are_unique(html: str) -> None:

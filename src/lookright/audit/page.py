@@ -271,11 +271,13 @@ def _verdict(predicted: str, label: str | None) -> str:
 def _image_view(row: int, cluster: str, pictures: _Pictures) -> dict[str, Any]:
     looks = pictures.looks
     moved = looks.effect[row] - looks.effect_elsewhere[row]
+    noticed = ", ".join(looks.flags(row)).replace("-", " ")
     facts = [
         f"border {_number(looks.border[row])}",
         f"moves {_number(moved)}",
         f"IoU {_number(looks.iou[row])}" if looks.annotated[row] else "",
         f"group {looks.group[row]}" if looks.group[row] else "",
+        f"noticed: {noticed}" if noticed else "",
     ]
     return _picture(row, pictures) | {
         "cluster": cluster,
