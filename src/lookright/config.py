@@ -171,6 +171,10 @@ class TrainConfig(DataConfig):
     resume: bool = option(False, "continue the run in --out where it stopped")
 
 
+INCIDENTAL = ("out", "guard", "cache_dir", "cache_gb", "workers", "tensorboard", "resume")
+"""Options of `TrainConfig` that change no result: where a run lies, what it checks, how fast it is."""
+
+
 @dataclass(frozen=True)
 class PrepareConfig(DataConfig):
     """What `lookright data prepare` reads (the options of a data folder, which is `source`) and writes."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal, TextIO
 
 from safetensors import SafetensorError
 
@@ -46,6 +47,40 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def open_csv(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
+    """Open a table. A file name in it that is not UTF-8 stands there byte by byte, and is read as it was.
+
+    Args:
+        path: the file
+        mode: r or w
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "a.csv"
+        >>> name = os.fsdecode(bytes([0xE9]) + b".jpg")
+        >>> with open_csv(file, "w") as table:
+        ...     _ = table.write(name)
+        >>> with open_csv(file) as table:
+        ...     table.read() == name
+        True
+    """
+    return path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def write_html(path: Path, page: str) -> None:
+    r"""Write a page. Bytes of a file name that are no UTF-8 are shown as \udcff.
+
+    Args:
+        path: the file to write or replace
+        page: HTML
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table, a header first. None and NaN are empty, numbers have six digits, true is a word.
 
@@ -63,7 +98,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         >>> file.read_text().split()
         ['id,iou,right,group', 'a,0.333333,true,']
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open_csv(temporary, "w") as file:
         writer = csv.writer(file)
         writer.writerow(rows[0])
         writer.writerows([_text(value) for value in row.values()] for row in rows)

@@ -58,6 +58,36 @@ def test_a_thumbnail_of_a_large_jpeg_stands_upright(folder: Path, orientation: i
     project.close()
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_phones_jpeg_with_its_preview_is_sent_as_jpeg(folder: Path, orientation: int) -> None:
+    file = folder / "images/cat/0.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    preview = Image.new("RGB", (8, 6))
+    Image.new("RGB", (40, 30), "red").save(file, "MPO", save_all=True, append_images=[preview], exif=exif)
+    assert Image.open(file).format == "MPO"
+    project = open_project(folder, annotator="anna")
+    sent = Page(project).http.get("/api/images/0/photo")
+    assert sent.headers["content-type"] == "image/jpeg"
+    assert pixels(sent.content).shape == ((30, 40, 3) if orientation == 1 else (40, 30, 3))
+    project.close()
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_marks_of_a_turned_tiff(folder: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 30), "red").save(folder / "images/cat/0.tif", exif=exif)
+    project = open_project(folder, annotator="anna")
+    page = Page(project)
+    size = (40, 30) if orientation == 3 else (30, 40)
+    assert pixels(page.content("images/0/photo")).shape == (*size[::-1], 3)
+    marks = random_marks(size)
+    assert page.put_marks(0, marks).status_code == 200
+    assert np.array_equal(page.marks(0)[0], marks)
+    project.close()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (3000, 1), (1, 700), (513, 2)])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".webp", ".tif"])
 def test_photos_of_odd_shapes_and_formats(folder: Path, size: tuple[int, int], suffix: str) -> None:

@@ -231,6 +231,71 @@ def test_photos_that_are_links_are_served_as_the_reader_lists_them(folder: Path,
     project.close()
 
 
+@pytest.fixture
+def linked(folder: Path, tmp_path: Path) -> Path:
+    """The folder with a photo, and a folder of photos, that are links out of it; and a link within."""
+    (folder / "images/cat/b.png").rename(tmp_path / "private.png")
+    (folder / "images/cat/b.png").symlink_to(tmp_path / "private.png")
+    (folder / "images/dog").rename(tmp_path / "dogs")
+    (folder / "images/dog").symlink_to(tmp_path / "dogs")
+    (folder / "images/cat/z.jpg").symlink_to(folder / "images/cat/a.jpg")
+    return folder
+
+
+@pytest.mark.parametrize("part", ["", "/photo", "/thumbnail", "/superpixels", "/marks"])
+def test_links_out_of_the_data_folder_are_not_for_other_machines(linked: Path, part: str) -> None:
+    project = open_project(linked, annotator="anna")
+    page = Page(project)
+    refusing = create_app(project, page.access, follow_links=False)
+    elsewhere = TestClient(refusing, base_url=f"http://{HOST}")
+    for index, item in enumerate(project.items):
+        assert page.http.get(f"/api/images/{index}{part}").status_code == 200
+        answer = elsewhere.get(f"/api/images/{index}{part}")
+        if item.path.resolve().is_relative_to(linked):
+            assert answer.status_code == 200
+        else:
+            assert answer.status_code == 403
+            assert f"{item.id} is a link" in answer.json()["error"]
+            assert "--follow-links" in answer.json()["error"]
+    project.close()
+
+
+def test_the_data_folder_itself_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").symlink_to(folder)
+    project = open_project(tmp_path / "here", annotator="anna")
+    app = create_app(project, Page(project).access, follow_links=False)
+    assert TestClient(app, base_url=f"http://{HOST}").get("/api/images/0/photo").status_code == 200
+    project.close()
+
+
+@pytest.mark.parametrize("link", ["signed", "signed/cat"])
+def test_marks_are_not_written_through_a_link_out_of_the_layer(
+    folder: Path, tmp_path: Path, link: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    project = open_project(folder, annotator="anna")
+    page = Page(project)
+    linked = project.layer.folder / link
+    linked.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere.mkdir()
+    linked.symlink_to(elsewhere)
+    answer = page.put("images/0/marks", GOOD)
+    assert answer.status_code == 507
+    assert "a link leads out of" in answer.json()["error"]
+    assert list(elsewhere.iterdir()) == []
+    assert untouched(page)
+    project.close()
+
+
+def test_the_whole_layer_may_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "marks").mkdir()
+    (folder / "annotators").symlink_to(tmp_path / "marks")
+    project = open_project(folder, annotator="anna")
+    assert Page(project).put("images/0/marks", GOOD).status_code == 200
+    assert (tmp_path / "marks/anna/signed/cat/a.png").is_file()
+    project.close()
+
+
 def test_the_write_token_is_in_the_page_alone(page: Page, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text('<meta name="token" content="">', encoding="utf-8")
     (tmp_path / "main.js").write_text('"use strict"', encoding="utf-8")

@@ -121,6 +121,26 @@ def test_another_host_is_loud_and_needs_its_token(tmp_path: Path) -> None:
         assert json.load(opener.open(here + "api/session", timeout=10))["images"] == 6
 
 
+@pytest.mark.parametrize(("arguments", "status"), [((), 403), (("--follow-links",), 200)])
+def test_another_host_is_shown_links_where_that_is_said(
+    tmp_path: Path, arguments: tuple[str, ...], status: int
+) -> None:
+    folder = write_photos(tmp_path / "data")
+    (folder / "images/cat/a.jpg").rename(tmp_path / "private.jpg")
+    (folder / "images/cat/a.jpg").symlink_to(tmp_path / "private.jpg")
+    with served(str(folder), "--host", "0.0.0.0", "--token", TOKEN, *arguments) as (url, _, _):
+        url = url.replace("0.0.0.0", "127.0.0.1")
+        here = url.split("?")[0]
+        assert get(here)[0] == 401
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        opener.open(url, timeout=10).close()
+        try:
+            found = opener.open(here + "api/images/0/photo", timeout=10).status
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == status
+
+
 def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(TrainConfig(data=digits, out=run, backbone="small_cnn", weights="none", train="all",

@@ -1,14 +1,18 @@
+import csv
+import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from corner_photos import write_photos
 
-from lookright.audit import Audit, audit, write_page
+from lookright.audit import Audit, audit, write_page, write_tables
 from lookright.audit.page import choose, render
 from lookright.audit.subsets import subsets
 from lookright.config import DataConfig
+from lookright.files import open_csv
 
 
 def run(data: Path, model: str = "corner_photos:looks_at_corner", **options: object) -> Audit:
@@ -51,6 +55,22 @@ def test_it_says_what_was_found(html: str, found: Audit) -> None:
     assert html.count("<h1>") == 1
 
 
+def test_it_says_how_many_groups_it_leaves_out(html: str, found: Audit, stamped: Path) -> None:
+    assert "most suspicious of" not in html
+    many = replace(found, clusters=found.suspected * 30)
+    page = render(many, DataConfig(data=stamped), gallery=0)
+    assert page.count('<li id="cluster-') == 24
+    assert f"the 24 most suspicious of {len(many.clusters)} groups" in page
+
+
+def test_cards_show_what_was_noticed_of_an_image(html: str, found: Audit, stamped: Path) -> None:
+    flagged = [row for row in choose(found, 10) if found.looks.flags(row)]
+    assert flagged
+    assert html.count("noticed: ") == len(flagged)
+    for row in flagged:
+        assert f"noticed: {', '.join(found.looks.flags(row)).replace('-', ' ')}" in html
+
+
 def test_ids_are_unique(html: str) -> None:
     ids = Ids()
     ids.feed(html)
@@ -77,6 +97,20 @@ def test_names_are_escaped(tmp_path: Path) -> None:
     page = render(run(data), DataConfig(data=data), gallery=4)
     assert "<b>&" not in page
     assert "&lt;b&gt;&amp;" in page
+
+
+def test_file_names_that_are_not_utf_8_are_written(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", per_class=4)
+    photo = next((data / "images" / "plain").iterdir())
+    name = os.fsdecode(b"a\xff.png")
+    photo.rename(photo.with_name(name))
+    found = run(data)
+    write_tables(found, tmp_path / "audit")
+    write_page(found, DataConfig(data=data), tmp_path / "audit" / "audit.html")
+    with open_csv(tmp_path / "audit" / "per_image.csv") as table:
+        assert [row["id"] for row in csv.DictReader(table)] == list(found.looks.id)
+    assert f"images/plain/{name}" in found.looks.id
+    assert "a\\udcff.png" in (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
 
 
 def test_the_list_takes_wrong_and_sure_ones_of_each_group_first(unmarked: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookright.audit import pattern as pattern_module
 from lookright.audit.pattern import SIDE, find_pattern
 
 
@@ -80,6 +81,25 @@ def test_photos_have_little_in_common_and_walls_nothing() -> None:
     assert find_pattern(photos(60), maps).explained < 0.5
     walls = torch.rand(60, 3, 1, 1, generator=torch.manual_seed(0)).expand(60, 3, 48, 48) * 255
     assert find_pattern(walls, maps).explained < 0.5
+
+
+def test_the_patches_of_few_images_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, maps, _ = stamped(50, jitter=3)
+    images[30:] = photos(20, seed=9)
+    monkeypatch.setattr(pattern_module, "_MOST", 20)
+    whole = find_pattern(images, maps)
+    held, made = [], pattern_module._patches
+    monkeypatch.setattr(pattern_module, "_AT_ONCE", 7)
+    monkeypatch.setattr(
+        pattern_module, "_patches", lambda some, peak: held.append(len(some)) or made(some, peak)
+    )
+    in_parts = find_pattern(images, maps)
+    assert sum(held) == 20 + 50
+    assert max(held[1:]) == 7
+    assert in_parts.explained == pytest.approx(whole.explained, rel=1e-6)
+    assert torch.equal(in_parts.holds, whole.holds)
+    assert torch.equal(in_parts.off_centre, whole.off_centre)
+    torch.testing.assert_close(in_parts.picture, whole.picture)
 
 
 def test_few_images_tell_nothing() -> None:

@@ -30,6 +30,19 @@ def test_every_command_has_help(command: str, typed: Type) -> None:
     assert not any(word in told.out for word in ("typing.", "<class '", "NoneType", "ActionYesNo"))
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("methods", "methods [NAME]"),
+        ("backbones", "backbones [NAME]"),
+        ("export", "export RUN [--out DIR]"),  # without the bare options that jsonargparse adds
+        ("cache", "cache [--clear] [--cache-dir DIR]"),
+    ],
+)
+def test_the_usage_line_is_what_was_written(command: str, usage: str, typed: Type) -> None:
+    assert typed(command, "--help").out.splitlines()[0] == f"usage: lookright {usage}"
+
+
 def test_help_of_all(typed: Type) -> None:
     for arguments in ((), ("--help",)):
         told = typed(*arguments)

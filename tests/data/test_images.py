@@ -105,21 +105,53 @@ def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
     assert picture.image.getpixel((0, 0)) == (255, 0, 0)
 
 
+LOSSLESS = {
+    "png": {},
+    "webp": {"lossless": True},
+    "tif": {},
+    "lzw.tif": {"compression": "tiff_lzw"},
+    "jpg": {"quality": 100},
+}
+
+
+@pytest.mark.parametrize("suffix", list(LOSSLESS))
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_as_pillow_applies_it(tmp_path: Path, orientation: int) -> None:
-    file = tmp_path / "a.png"
+def test_exif_orientation_as_pillow_applies_it(tmp_path: Path, orientation: int, suffix: str) -> None:
+    file, plain = tmp_path / f"a.{suffix}", tmp_path / f"plain.{suffix}"
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(GRADIENT).save(file, exif=exif)
-    upright = ImageOps.exif_transpose(Image.open(file))
+    Image.fromarray(GRADIENT).save(plain, **LOSSLESS[suffix])
+    Image.fromarray(GRADIENT).save(file, exif=exif, **LOSSLESS[suffix])
+    stored = Image.open(plain).convert("L")
+    stored.getexif()[0x0112] = orientation
+    upright = ImageOps.exif_transpose(stored)
     picture = open_picture(file)
     np.testing.assert_array_equal(np.asarray(picture.image)[..., 0], np.asarray(upright))
-    np.testing.assert_array_equal(turn(GRADIENT, orientation), np.asarray(upright))
+    np.testing.assert_array_equal(turn(np.asarray(stored), orientation), np.asarray(upright))
     assert picture.orientation == orientation
     assert picture.stored_size == (12, 8)
     assert picture.swaps_axes == (upright.size == (8, 12))
-    assert picture.size == upright.size
+    assert picture.size == picture.image.size == upright.size
     assert open_frame(file) == Frame(picture.stored_size, picture.orientation)
+
+
+def test_a_png_tells_its_orientation_behind_its_pixels_and_is_not_decoded(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GRADIENT).save(file, exif=exif)
+    whole = file.read_bytes()
+    start = whole.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(whole[start : start + 4], "big")
+    moved = whole[:start] + whole[stop:-12] + whole[start:stop] + whole[-12:]
+    file.write_bytes(moved)
+    assert open_frame(file) == Frame((12, 8), 6)
+    assert open_picture(file).orientation == 6
+    pixels = moved.index(b"IDAT") + 4
+    file.write_bytes(moved[:pixels] + bytes(8) + moved[pixels + 8 :])
+    assert open_frame(file) == Frame((12, 8), 6)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        open_picture(file)
 
 
 def test_damaged_exif_is_no_reason_to_refuse(tmp_path: Path) -> None:

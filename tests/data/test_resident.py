@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from lookright.data import ExplanationDataset, Item, Matrix, ResidentDataset, collate, resident
+from lookright.data.resident import NoRoomError
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Batch
 
@@ -85,6 +86,18 @@ def assert_equal(batch: Batch, expected: Batch) -> None:
     for rule in ResizeRule:
         for size in ((3, 3), (7, 5), (SIDE, SIDE), (30, 30)):
             assert torch.equal(batch.resized(size, rule), resize_annotation(expected.annotation, size, rule))
+
+
+@pytest.mark.parametrize(("graded", "nbytes"), [(False, 1), (True, 4)])
+def test_annotations_may_take_what_the_data_set_may(tmp_path: Path, graded: bool, nbytes: int) -> None:
+    given = items(tmp_path)
+    if graded:
+        given[4] = replace(given[4], marks=Matrix(np.linspace(0, 1, 1600).reshape(40, 40)))
+    taken = 2 * 4 * SIDE**2 * nbytes  # four of six are annotated, as they are and mirrored
+    table = ResidentDataset(ExplanationDataset(given, cache_bytes=taken, **SIZE))._annotation
+    assert table[2:].nbytes == taken
+    with pytest.raises(NoRoomError):
+        ResidentDataset(ExplanationDataset(given, cache_bytes=taken - 1, **SIZE))
 
 
 def test_each_grid_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def seen_by(network: nn.Module, dataset: ExplanationDataset, maps: Tensor) -> In
         logits = network(torch.stack([dataset[i].image for i in range(count)]))
     return Inference(
         id=tuple(item.id for item in dataset.items),
-        label=torch.tensor(dataset.labels),
+        label=torch.tensor([item.label for item in dataset.items]),
         annotated=torch.tensor(dataset.annotated),
         probabilities=logits.softmax(1),
         explanation=maps.expand(count, *maps.shape[-2:]),

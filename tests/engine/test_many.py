@@ -15,6 +15,7 @@ from lookright.config import TrainConfig
 from lookright.engine.evaluate import evaluate
 from lookright.engine.features import FeatureStore
 from lookright.engine.many import loop, train_many
+from lookright.engine.many.choose import choose
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.train import train
 from lookright.errors import ConfigError, NonFiniteError
@@ -176,6 +177,12 @@ def test_other_runs_train_alone_and_the_log_says_why(head: Options, caplog: pyte
         assert any(why in line for line in said), why
     assert [folder.path for folder in folders] == [config.out for config in configs]
     assert {folder.facts()["status"] for folder in folders} == {"finished"}
+
+
+def test_options_that_change_no_result_part_no_runs() -> None:
+    plain = TrainConfig(train="head")
+    others = {"seed": 1, "out": Path("b"), "guard": False, "cache_dir": Path("c"), "cache_gb": 1.0}
+    assert choose([plain, replace(plain, **others, workers=2)]).groups == [[0, 1]]
 
 
 def test_frozen_weights_that_differ_are_not_shared(head: Options, caplog: pytest.LogCaptureFixture) -> None:

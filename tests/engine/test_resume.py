@@ -249,6 +249,7 @@ def test_other_options_are_refused_by_name(
     assert folder.log_file.read_text() == before
 
 
-def test_the_number_of_workers_may_change(finished: Path) -> None:
+@pytest.mark.parametrize("changes", [{"workers": 3}, {"cache_gb": 0.0}, {"guard": False}])
+def test_what_changes_no_result_may_change(finished: Path, changes: dict[str, object]) -> None:
     folder = RunFolder(finished)
-    folder.create(replace(folder.config(), resume=True, workers=3))
+    folder.create(replace(folder.config(), resume=True, **changes))

@@ -88,7 +88,7 @@ def test_runs_that_choose_see_no_test_image() -> None:
     ("changes", "same"),
     [
         ({"about": "in other words", "report": ["iou"]}, True),
-        ({"base": {"data": "photos", "epochs": 2, "workers": 3, "cache_gb": 1.0}}, True),
+        ({"base": {"data": "photos", "epochs": 2, "workers": 3, "cache_gb": 1.0, "guard": False}}, True),
         ({"base": {"data": "photos", "epochs": 2, "slack": 0.1}}, True),  # as it is by default
         ({"base": {"data": "photos", "epochs": 3}}, False),
         ({"base": {"data": "others", "epochs": 2}}, False),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_csv_round_trip_is_exact(tmp_path: Path) -> None:
     rows.to_csv(tmp_path / "per_image.csv")
     assert same(PerImage.from_csv(tmp_path / "per_image.csv"), rows)
     assert [path.name for path in tmp_path.iterdir()] == ["per_image.csv"]
+
+
+def test_file_names_that_are_not_utf_8_are_read_back(tmp_path: Path) -> None:
+    rows, _ = evaluated()
+    name = os.fsdecode(b"images/\xff\xe9.jpg")
+    rows = replace(rows, id=(name, *rows.id[1:]), file=(name, *rows.file[1:]))
+    rows.to_csv(tmp_path / "per_image.csv")
+    assert same(PerImage.from_csv(tmp_path / "per_image.csv"), rows)
 
 
 def test_csv_as_others_read_it(tmp_path: Path) -> None:
@@ -108,7 +117,7 @@ def test_missing_or_binary_csv(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         PerImage.from_csv(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"lacks the column\(s\) id|cannot be read"):
         PerImage.from_csv(tmp_path / "binary.csv")
 
 

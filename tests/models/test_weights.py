@@ -91,7 +91,7 @@ def test_rename_in_order_checks_number_shape_and_kind() -> None:
 
 
 @pytest.mark.parametrize("nest", ["", "state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod.", "_orig_mod.module."])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_files_of_every_form(tmp_path: pathlib.Path, nest: str, prefix: str, suffix: str) -> None:
     source, target = network(), network()

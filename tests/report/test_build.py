@@ -137,7 +137,7 @@ def test_arguments_that_cannot_work(workshop: Workshop) -> None:
 
 
 def test_a_full_disk_leaves_the_old_report(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_text(path: Path, text: str, encoding: str) -> None:
+    def write_text(path: Path, text: str, encoding: str, errors: str) -> None:
         path.write_bytes(text[:100].encode(encoding))
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from synthetic_runs import METHODS, Workshop
 
+from lookright.config import INCIDENTAL
 from lookright.errors import DataError
 from lookright.report.compare import Spread, differing_options, group_by_method
 from lookright.report.runs import read_runs
@@ -35,6 +36,15 @@ def test_settings_of_one_method_are_told_apart(workshop: Workshop) -> None:
     labels = [method.label for method in group_by_method(read)]
     assert labels == ["baseline", "res-l (imputer d1, slack 0.2)", "res-l (imputer s1, slack 0.1)"]
     assert differing_options(read) == ["out", "method", "imputer", "slack"]
+
+
+def test_options_that_change_no_result_part_no_method(workshop: Workshop) -> None:
+    different = {"cache_gb": 0, "cache_dir": Path("c"), "guard": False, "workers": 2, "tensorboard": True}
+    assert {"out", "resume", *different} == set(INCIDENTAL)
+    runs = [workshop.make_run("a", "res-g", 0), workshop.make_run("b", "res-g", 1, **different)]
+    (method,) = group_by_method(read_runs(runs))
+    assert method.label == "res-g"
+    assert len(method.runs) == 2
 
 
 def test_the_same_run_twice_is_no_second_seed(workshop: Workshop) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from synthetic_runs import Workshop
 
 from lookright.report.compare import group_by_method
@@ -36,6 +37,22 @@ def test_curves_are_svg_in_the_colours_of_the_page(six_methods: list[Path]) -> N
         assert "evidence ends at" in plot.description
         ids += re.findall(r'\bid="([^"]+)"', plot.svg)
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "lines", "marked"),
+    [(",0.5,,0.75,,1", 2, False), ("0.5,0.75,,,,", 1, False), (",,,0.5,,", 0, True)],
+)
+def test_a_line_leads_over_epochs_without_a_validation(
+    workshop: Workshop, accuracy: str, lines: int, marked: bool
+) -> None:
+    run = workshop.make_run("a", "res-g", 0)
+    rows = [f"{epoch},1.0,{value}" for epoch, value in enumerate(accuracy.split(","))]
+    (run / "log.csv").write_text("\n".join(["epoch,loss,val_accuracy", *rows]) + "\n")
+    plot, _ = draw(group_by_method(read_runs([run])))
+    (line,) = re.findall(r'<path d="([^"]*)"[^>]*stroke: var\(--method-0\); stroke-width', plot.svg)
+    assert line.count("L") == lines
+    assert marked == bool(re.search(r"<use [^>]*fill: var\(--method-0\)", plot.svg))
 
 
 def test_what_was_not_logged_is_not_drawn(workshop: Workshop) -> None:

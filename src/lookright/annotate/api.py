@@ -52,16 +52,22 @@ class Api:
         project: what is annotated
         looking: a model beside it
         corrections: whose newest run has maps as well
+        follow_links: show photos that are links out of the data folder
     """
 
     def __init__(
-        self, project: Project, looking: Looking | None = None, corrections: Corrections | None = None
+        self,
+        project: Project,
+        looking: Looking | None = None,
+        corrections: Corrections | None = None,
+        *,
+        follow_links: bool = True,
     ) -> None:
         self.project = project
         self.looking = looking
         self.corrections = corrections
         self._compared = Compared(project)
-        self._photos = PhotoStore(project.items)
+        self._photos = PhotoStore(project.items, inside=None if follow_links else project.images.root)
         self._pictures = CapacityLimiter(_AT_ONCE)
         self._marks = CapacityLimiter(_AT_ONCE)
         self._slow = CapacityLimiter(1)
@@ -228,7 +234,9 @@ class Api:
         return open_frame(self.project.items[index].path).size
 
     def _index(self, request: Request) -> int:
-        return index_of(request, len(self.project.items))
+        index = index_of(request, len(self.project.items))
+        self._photos.check(index)
+        return index
 
     async def _draw(self, make: Callable[[int], T], index: int) -> T:
         return await to_thread.run_sync(make, index, limiter=self._pictures)

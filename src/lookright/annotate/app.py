@@ -47,6 +47,7 @@ def create_app(
     *,
     corrections: Corrections | None = None,
     accepting: AcceptAll | None = None,
+    follow_links: bool = True,
     page: Path = PAGE,
 ) -> Guard:
     """Make the application that serves one project.
@@ -57,10 +58,11 @@ def create_app(
         looking: a model beside the photos
         corrections: what the button Correct starts; whoever gives it closes it
         accepting: what accepts marks to start with; likewise
+        follow_links: show photos that are links out of the data folder
         page: folder of the page's files; those that are there now are served, no other
     """
     corrections = Corrections(project, looking) if corrections is None else corrections
-    api = Api(project, looking, corrections)
+    api = Api(project, looking, corrections, follow_links=follow_links)
     files = {file.name: file for file in page.glob("*") if file.suffix in _TYPES and file.is_file()}
 
     def index(_: Request) -> Response:

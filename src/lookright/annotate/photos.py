@@ -10,13 +10,15 @@ from PIL import Image
 
 from lookright.annotate.encoded import encoded
 from lookright.annotate.kept import Kept
+from lookright.annotate.refused import RefusedError
 from lookright.data.annotations import Item
 from lookright.data.images import decode, exif_orientation, open_frame, open_picture, turn
 
 THUMBNAIL = 160
 """Longer side of a thumbnail in pixels."""
 
-_PLAIN = {"JPEG": ("image/jpeg", ("L", "RGB")), "PNG": ("image/png", ("L", "RGB"))}
+_JPEG = ("JPEG", "MPO")  # a phone's JPEG, its preview behind it
+_PLAIN = dict.fromkeys(_JPEG, ("image/jpeg", ("L", "RGB"))) | {"PNG": ("image/png", ("L", "RGB"))}
 _JPEG_QUALITY = 92
 _THUMBNAILS = 2000
 _PHOTOS = 16
@@ -37,13 +39,32 @@ class PhotoStore:
 
     Args:
         items: the photos; their positions are the indices
+        inside: folder that no photo may lead out of; None where links may lead anywhere
     """
 
-    def __init__(self, items: tuple[Item, ...]) -> None:
+    def __init__(self, items: tuple[Item, ...], *, inside: Path | None = None) -> None:
         self._items = items
+        self._inside = inside and inside.resolve()
         self._photos = Kept[int](_PHOTOS, 128 << 20)
         self._thumbnails = Kept[int](_THUMBNAILS)
         self._types: dict[int, str] = {}
+
+    def check(self, index: int) -> None:
+        """Refuse a photo that leads out of the folder.
+
+        Args:
+            index: of the photo
+
+        Raises:
+            RefusedError: 403, it does.
+        """
+        item = self._items[index]
+        if self._inside is not None and not item.path.resolve().is_relative_to(self._inside):
+            raise RefusedError(
+                403,
+                f"{item.id} is a link out of the data folder, which other machines are not shown; start with "
+                "--follow-links where they may see it",
+            )
 
     def photo(self, index: int) -> Encoded:
         """A photo at its full size, upright, as its pixels are read for training.
@@ -77,7 +98,7 @@ class PhotoStore:
             self._types[index] = media_type
             return path.read_bytes()
         upright = open_picture(path).image
-        if stored.format == "JPEG":
+        if stored.format in _JPEG:
             self._types[index] = "image/jpeg"
             return encoded(upright, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
         self._types[index] = "image/png"

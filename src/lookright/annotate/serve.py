@@ -60,6 +60,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     token: str | None = None,
+    follow_links: bool = False,
     open_browser: bool = True,
     runs: Path | None = None,
     device: str = "auto",
@@ -73,6 +74,7 @@ def serve(
         host: address to listen at
         port: 0 for a free one
         token: that every request needs
+        follow_links: show other machines photos that are links out of the data folder; this one sees them
         open_browser: show the page
         runs: folder of the runs that the button Correct trains; by default in the annotator's folder
         device: where these are trained
@@ -90,7 +92,14 @@ def serve(
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
         access = Access(host_headers(host, port), token)
-        app = create_app(project, access, looking, corrections=corrections, accepting=accepting)
+        app = create_app(
+            project,
+            access,
+            looking,
+            corrections=corrections,
+            accepting=accepting,
+            follow_links=follow_links or is_loopback(host),
+        )
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "

@@ -131,12 +131,13 @@ class Layer:
 
         Raises:
             RefusedError: 409, somebody else has written since.
-            DataError: the disk does not take it.
+            DataError: the disk does not take it, or the mask's folder is a link out of the layer.
         """
         png = encode_marks(marks) if has_marks(marks) else None
         with self._write:
             self._check_version(photo_id, version)
             path = self.path(photo_id)
+            self._refuse_link(path.parent)
             if png is not None:
                 with replacing(path) as temporary:
                     temporary.write_bytes(png)
@@ -193,6 +194,13 @@ class Layer:
                 "this image was changed in another window since it was loaded; nothing was written",
                 version=current,
                 status=self.status(photo_id),
+            )
+
+    def _refuse_link(self, folder: Path) -> None:
+        if not folder.resolve().is_relative_to(self.folder.resolve()):
+            raise DataError(
+                f"{folder}: a link leads out of {self.folder}, and nothing was written through it; put a "
+                "folder in its place, or give another --out"
             )
 
     def _check_form(self) -> None:

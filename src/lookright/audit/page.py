@@ -20,7 +20,7 @@ from lookright.audit.regions import REGIONS
 from lookright.audit.subsets import Subset, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
-from lookright.files import replacing
+from lookright.files import write_html
 from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.html import environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
@@ -54,9 +54,7 @@ def write_page(found: Audit, data: DataConfig, out: Path, *, gallery: int = 48) 
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(found, data, gallery=gallery)
-    with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_html(out, render(found, data, gallery=gallery))
 
 
 def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
@@ -273,11 +271,13 @@ def _verdict(predicted: str, label: str | None) -> str:
 def _image_view(row: int, cluster: str, pictures: _Pictures) -> dict[str, Any]:
     looks = pictures.looks
     moved = looks.effect[row] - looks.effect_elsewhere[row]
+    noticed = ", ".join(looks.flags(row)).replace("-", " ")
     facts = [
         f"border {_number(looks.border[row])}",
         f"moves {_number(moved)}",
         f"IoU {_number(looks.iou[row])}" if looks.annotated[row] else "",
         f"group {looks.group[row]}" if looks.group[row] else "",
+        f"noticed: {noticed}" if noticed else "",
     ]
     return _picture(row, pictures) | {
         "cluster": cluster,

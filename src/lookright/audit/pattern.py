@@ -22,6 +22,7 @@ _SHIFTS = 2 * HALF - SIDE + 1
 _STARTS = 24
 _ROUNDS = 4
 _MOST = 200
+_AT_ONCE = 200  # images whose patches are held, 222 kB each
 _ALIKE = math.sqrt(0.5)
 _MIDDLE = (0.25, 0.75)
 
@@ -77,16 +78,17 @@ def find_pattern(images: Tensor, explanation: Tensor) -> Pattern:
         nothing = torch.zeros(count, dtype=torch.bool)
         return Pattern(math.nan, nothing, nothing, torch.zeros(3, SIDE, SIDE))
     peak = _peaks(explanation, size)
-    patches, colour = _patches(images, peak)
     used = torch.linspace(0, count - 1, min(count, _MOST)).round().long()
-    mean = _congeal(patches[used])
-    shift = ((patches - mean) ** 2).sum(dim=2).argmin(dim=1)
-    every = torch.arange(count)
-    chosen = patches[every, shift]
+    mean = _congeal(_patches(images[used], peak[used])[0])
+    parts = [
+        _nearest(*_patches(images[start : start + _AT_ONCE], peak[start : start + _AT_ONCE]), mean)
+        for start in range(0, count, _AT_ONCE)
+    ]
+    chosen, shift, colour = (torch.cat(part) for part in zip(*parts, strict=True))
     fit = F.cosine_similarity(chosen, mean[None], dim=1)
     at = peak + torch.stack([shift // _SHIFTS, shift % _SHIFTS], dim=1) - HALF + SIDE // 2
     middle = ((at >= _MIDDLE[0] * size) & (at <= _MIDDLE[1] * size)).all(dim=1)
-    shown = mean.view(3, SIDE, SIDE) + colour[every, shift].mean(dim=0).view(3, 1, 1)
+    shown = mean.view(3, SIDE, SIDE) + colour.mean(dim=0).view(3, 1, 1)
     return Pattern(_explained(chosen, mean), fit >= _ALIKE, ~middle, shown)
 
 
@@ -112,6 +114,17 @@ def _patches(images: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
     return (patches - colour[..., None]).flatten(2), colour
 
 
+def _nearest(patches: Tensor, colour: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each image the patch nearest to the mean, which one it is, and its colour."""
+    shift = _nearest_shift(patches, mean)
+    every = torch.arange(len(patches))
+    return patches[every, shift], shift, colour[every, shift]
+
+
+def _nearest_shift(patches: Tensor, mean: Tensor) -> Tensor:
+    return ((patches - mean) ** 2).sum(dim=2).argmin(dim=1)
+
+
 def _congeal(patches: Tensor) -> Tensor:
     """The mean patch that explains most."""
     every = torch.arange(len(patches))
@@ -119,7 +132,7 @@ def _congeal(patches: Tensor) -> Tensor:
     for start in torch.linspace(0, len(patches) - 1, min(len(patches), _STARTS)).round().long():
         mean = patches[start, patches.shape[1] // 2]
         for _ in range(_ROUNDS):
-            chosen = patches[every, ((patches - mean) ** 2).sum(dim=2).argmin(dim=1)]
+            chosen = patches[every, _nearest_shift(patches, mean)]
             mean = chosen.mean(dim=0)
         explained = _explained(chosen, mean)
         if explained > best_explained:

@@ -49,6 +49,11 @@ def annotate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
     )
+    parser.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="with --host, also show photos that are links out of DATA",
+    )
     add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     leave_out = [f.name for f in fields(DataConfig) if f.name not in _START]
@@ -82,6 +87,7 @@ def annotate(options: Namespace) -> None:
             host=options.host,
             port=options.port,
             token=options.token,
+            follow_links=options.follow_links,
             open_browser=not options.no_browser,
             runs=options.runs,
             device=options.device,

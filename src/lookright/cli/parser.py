@@ -53,7 +53,9 @@ class Parser(jsonargparse.ArgumentParser):
     def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
         """Give the help without jsonargparse's note on bare options: the usage line says what may be bare."""
         text: str = super().format_help() if formatter is None else super().format_help(formatter)
-        text = re.sub(r"\n*note: extra positionals[^\n]*", "", text)
+        text, noted = re.subn(r"\n*note: extra positionals[^\n]*", "", text)
+        if not noted:
+            return text
         bare = r"\s+\[(?!options\])\w+(?:\s+\[\w+)*\]+\n"
         return re.sub(rf"(usage: .*?){bare}", r"\1\n", text, count=1, flags=re.DOTALL)
 

@@ -126,11 +126,6 @@ class ExplanationDataset(Dataset[Sample]):
         return found / asked if asked else None
 
     @property
-    def labels(self) -> list[int]:
-        """Label of each image."""
-        return [item.label for item in self.items]
-
-    @property
     def annotated(self) -> list[bool]:
         """Whether each image has an annotation."""
         return [item.annotated for item in self.items]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
+from lookright.data.png_chunks import without_pixels
 from lookright.errors import DataError
 
 MAX_PIXELS = 89_478_485
@@ -87,21 +89,27 @@ def open_frame(path: Path) -> Frame:
     Raises:
         DataError: the file is missing, not an image, or has more than `MAX_PIXELS`.
     """
-    with _opening(path) as image, image:  # nothing is decoded, which would close the file
-        return Frame(stored_size=image.size, orientation=exif_orientation(image))
+    with _opening(path) as image, image:
+        stored_size = image.size
+        if isinstance(image, TiffImageFile):  # its `size` is that of the upright image already
+            stored_size = int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+        orientation = _png_orientation(path) if image.format == "PNG" else exif_orientation(image)
+    return Frame(stored_size, orientation)
 
 
 def open_picture(path: Path) -> Picture:
     """Open a photo as `load_image` does, and keep what the file said of itself (see `Picture`)."""
-    stored, frames = decode(path)
-    orientation = exif_orientation(stored)
-    rgb = np.asarray(to_rgb(stored, path))
+    decoded, frames = decode(path)
+    to_turn = exif_orientation(decoded)
+    # Pillow has turned a TIFF already, and forgotten that it did.
+    frame = open_frame(path) if decoded.format == "TIFF" else Frame(decoded.size, to_turn)
+    rgb = np.asarray(to_rgb(decoded, path))
     return Picture(
-        image=Image.fromarray(np.ascontiguousarray(turn(rgb, orientation))),
-        stored_size=stored.size,
-        orientation=orientation,
+        image=Image.fromarray(np.ascontiguousarray(turn(rgb, to_turn))),
+        stored_size=frame.stored_size,
+        orientation=frame.orientation,
         frames=frames,
-        mode=stored.mode,
+        mode=decoded.mode,
     )
 
 
@@ -127,16 +135,30 @@ def turn(pixels: NDArray[_Pixel], orientation: int) -> NDArray[_Pixel]:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """EXIF orientation of a file, 1 (upright) to 8."""
+    """How pixels that are decoded are still to be turned: EXIF orientation, 1 (upright) to 8."""
+    return _orientation(image.getexif)
+
+
+def _png_orientation(path: Path) -> int:
+    def told() -> Image.Exif:
+        with Image.open(without_pixels(path), formats=("PNG",)) as image:
+            return Image.Image.getexif(image)  # PngImageFile's own decodes
+
+    return _orientation(told)
+
+
+def _orientation(read: Callable[[], Image.Exif]) -> int:
     try:
-        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
+        orientation = int(read().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF data is no reason to refuse the pixels
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
 
 def decode(path: Path) -> tuple[Image.Image, int]:
-    """The first frame as stored, fully decoded, and the number of frames.
+    """The first frame, fully decoded, and the number of frames.
+
+    Pixels are as stored, but for those of a TIFF, which are upright: `exif_orientation` says what is left.
 
     Raises:
         DataError: as `load_image`
@@ -144,6 +166,9 @@ def decode(path: Path) -> tuple[Image.Image, int]:
     with _opening(path) as image:
         # A phone's MPO holds a photo and its preview: no animation.
         frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        if isinstance(image, TiffImageFile):
+            # By its name, Pillow 13 maps uncompressed pixels as if they were stored upright: garbled.
+            image.filename = ""
         image.load()
     return image, frames
 

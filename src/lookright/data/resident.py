@@ -17,16 +17,24 @@ _TOGETHER = 64
 """How many annotations are resized at a time."""
 
 
+class NoRoomError(Exception):
+    """The annotations of a data set take more memory than it may."""
+
+
 class ResidentDataset:
     """Batches of a data set for a network that starts from features: no photo is opened, nothing is collated.
 
     A batch's image is NaN, so that nothing can look at it unnoticed; `Batch.pixels` loads the images for
-    whoever needs them after all. Annotations are kept as int8 at the size of the image, and once per grid
-    that losses asked for (`Batch.resized`). All else is as `collate` gives it.
+    whoever needs them after all. Annotations are kept at the size of the image, as int8 or, where one of them
+    is graded, as float32; and once per grid that losses asked for (`Batch.resized`). All else is as `collate`
+    gives it.
 
     Args:
         dataset: the images
         device: where the batches are
+
+    Raises:
+        NoRoomError: the annotations take more than the data set's `cache_bytes`.
 
     Example:
         >>> import tempfile
@@ -48,6 +56,8 @@ class ResidentDataset:
         self._nan = torch.full((1, 1, 1, 1), torch.nan, device=device)
         self._annotated = torch.tensor(dataset.annotated, dtype=torch.bool, device=device)
         several = dataset.num_classes is not None
+        dtype = torch.int8
+        _check_room(dataset, dtype)
         labels = []
         self._marks: list[list[tuple[int, int]]] = []
         """of each image: class of each annotation, and its row in the table"""
@@ -63,21 +73,19 @@ class ResidentDataset:
                 marks = marks[:1]
             self._marks.append([(of, len(table) + i) for i, (of, _) in enumerate(marks)])
             table += [annotation for _, annotation in marks]
+            if dtype is torch.int8 and any(annotation.is_floating_point() for _, annotation in marks):
+                dtype = torch.float32
+                _check_room(dataset, dtype)
         self._label = torch.stack(labels).to(device)
-        dtype = torch.float32 if any(each.is_floating_point() for each in table) else torch.int8
-        stacked = torch.stack([each.to(dtype) for each in table]).to(device)
-        # As they are and mirrored, in turns.
-        self._annotation = torch.stack([stacked, stacked.flip(-1)], dim=1).flatten(0, 1)
+        annotation = torch.empty(2 * len(table), 1, side, side, dtype=dtype)
+        for row, each in enumerate(table):  # as they are and mirrored, in turns
+            annotation[2 * row] = each
+            annotation[2 * row + 1] = each.flip(-1)
+        self._annotation = annotation.to(device)
         self._on_grid: dict[tuple[tuple[int, int], ResizeRule], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.dataset)
-
-    @staticmethod
-    def nbytes(dataset: ExplanationDataset) -> int:
-        """Roughly what the annotations of a data set take."""
-        rows = sum(max(1, len(item.marks_by_class)) for item in dataset.items if item.annotated)
-        return 2 * rows * dataset.image_size**2
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Give the images of these indices, mirrored and isolated as in this epoch.
@@ -129,6 +137,12 @@ class ResidentDataset:
                 parts.append(resize_annotation(part, size, rule))
             self._on_grid[size, rule] = torch.cat(parts)
         return self._on_grid[size, rule].index_select(0, keys)
+
+
+def _check_room(dataset: ExplanationDataset, dtype: torch.dtype) -> None:
+    rows = sum(max(1, len(item.marks_by_class)) for item in dataset.items if item.annotated)
+    if 2 * rows * dataset.image_size**2 * dtype.itemsize > dataset.cache_bytes:
+        raise NoRoomError
 
 
 def _label(dataset: ExplanationDataset, index: int) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, ResidentDataset, collate
+from lookright.data.resident import NoRoomError
 from lookright.data.stream import Images, ShardedDataset, StreamLoader
 from lookright.data.workers import plain_errors
 from lookright.engine.trunk import FrozenTrunk
@@ -66,9 +68,9 @@ def load_batches(
         return StreamLoader(dataset, batches, workers=workers)
     if isinstance(batches, int):
         batches = BatchSampler(SequentialSampler(dataset), batches, drop_last=False)
-    fits = ResidentDataset.nbytes(dataset) <= dataset.cache_bytes
-    if fits and trunk is not None and trunk.serves(dataset):
-        return _Gathered(ResidentDataset(dataset, device), batches)
+    if trunk is not None and trunk.serves(dataset):
+        with suppress(NoRoomError):
+            return _Gathered(ResidentDataset(dataset, device), batches)
     return _Loaded(
         DataLoader(
             dataset,

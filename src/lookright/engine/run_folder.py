@@ -14,14 +14,14 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from lookright.config import TrainConfig, option_name
+from lookright.config import INCIDENTAL, TrainConfig, option_name
 from lookright.data.shards import is_sharded
 from lookright.errors import CheckpointError, ConfigError
 from lookright.files import replacing
@@ -197,8 +197,8 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
-    # Paths may be given relative to another folder. A cache changes nothing; nor do the processes that load
-    # images, unless these are streamed: their order depends on who reads which shard.
-    workers = config.workers if is_sharded(config) else 0
-    options = asdict(replace(config, resume=False, workers=workers, cache_dir=None, cache_gb=0))
+    # The order of images that are streamed depends on which process reads which shard.
+    kept = ("workers",) if is_sharded(config) else ()
+    options = {k: v for k, v in asdict(config).items() if k not in INCIDENTAL or k in kept}
+    # Paths may be given relative to another folder.
     return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from lookright.config import TrainConfig
+from lookright.config import INCIDENTAL, TrainConfig
 from lookright.data.corrupt import parse_corruption
 from lookright.engine.faithfulness import FaithfulnessOptions
 from lookright.engine.option_check import check_options
@@ -24,8 +24,6 @@ from lookright.evidence.reading import Options, expand
 from lookright.evidence.table import Table, number
 from lookright.losses import parse_method, spell_out
 
-INCIDENTAL = ("out", "workers", "cache_dir", "cache_gb", "tensorboard", "guard")
-"""options that change no result"""
 PATHS = ("data", "annotations", "from", "cache_dir")
 _KIND = (
     *("data", "method", "backbone", "train", "epochs", "image_size", "batch_size", "train_per_class"),

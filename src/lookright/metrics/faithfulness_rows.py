@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from lookright.files import replacing
+from lookright.files import open_csv, replacing
 from lookright.metrics.faithfulness import area_under, prediction_change
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_mean, worst_group
@@ -177,7 +177,7 @@ class Faithfulness:
             for name, lender in zip(self.predicted["background_swap"], self.lender, strict=True)
         ]
         columns["background_from"] = [lender or "" for lender in self.lender]
-        with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with replacing(Path(path)) as temporary, open_csv(temporary, "w") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))

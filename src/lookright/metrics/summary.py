@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lookright.errors import DataError
-from lookright.files import replacing
+from lookright.files import open_csv, replacing
 from lookright.metrics.evidence_outside import OUTSIDE
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
@@ -141,7 +141,7 @@ class PerImage:
         Raises:
             DataError: the file cannot be written.
         """
-        with replacing(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with replacing(Path(path)) as temporary, open_csv(temporary, "w") as file:
             writer = csv.writer(file)
             writer.writerow(self._columns)
             columns = [getattr(self, name) for name in self._columns]
@@ -155,7 +155,7 @@ class PerImage:
             DataError: the file is missing or cannot be read, lacks a column, or a value is not of its kind.
         """
         try:
-            with Path(path).open(encoding="utf-8", newline="") as file:
+            with open_csv(Path(path)) as file:
                 reader = csv.DictReader(file)
                 missing = [name for name in _READ if name not in (reader.fieldnames or ())]
                 if missing:
@@ -166,7 +166,7 @@ class PerImage:
                 if "explained" in read:
                     read |= _READ_SEVERAL
                 rows = [_read_row(row, read, f"{path}, line {reader.line_num}") for row in reader]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, csv.Error) as error:
             raise DataError(f"{path}: cannot be read ({error}); evaluate the run again") from error
         return cls(**{name: tuple(row[name] for row in rows) for name in read})
 

@@ -25,7 +25,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict from a .safetensors, .pth, .pt, .bin or .ckpt file, onto the CPU.
 
     It may lie under 'state_dict', 'model_state_dict' or 'model' in the file, and its names may start with
-    'module.' or '_orig_mod.'; both are undone.
+    'module.' and '_orig_mod.', in any order; both are undone.
 
     Raises:
         CheckpointError: the file is missing, damaged, holds pickled code, or no state dict.
@@ -44,9 +44,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: expected a state dict of named tensors, got {_few(others) or 'nothing'}"
         )
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 
 

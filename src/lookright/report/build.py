@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from lookright.errors import ConfigError
-from lookright.files import replacing
+from lookright.files import write_html
 from lookright.metrics import Cell
 from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.compare import MethodRuns, group_by_method
@@ -78,9 +78,7 @@ def build_report(runs: Sequence[Path], out: Path, *, gallery: int = 48, overwrit
         raise ConfigError(f"{out}: is a folder; give the name of an HTML file")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out}: exists already; choose another name, or allow overwriting")
-    page = render(read_runs(runs), gallery)
-    with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_html(out, render(read_runs(runs), gallery))
     return out
 
 

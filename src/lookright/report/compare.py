@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookright.config import INCIDENTAL
 from lookright.errors import DataError
 from lookright.losses import METHODS
 from lookright.report.runs import ImageResult, Run
 
 BASELINE = "baseline"
 
-# Options that say where or how fast a run was made, not what was trained.
-_INCIDENTAL = {"seed", "out", "resume", "workers", "tensorboard"}
+_NOT_THE_METHOD = {"seed", *(name.replace("_", "-") for name in INCIDENTAL)}
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def group_by_method(runs: Sequence[Run]) -> list[MethodRuns]:
     """
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        key = tuple((name, repr(value)) for name, value in run.options.items() if name not in _INCIDENTAL)
+        key = tuple((name, repr(value)) for name, value in run.options.items() if name not in _NOT_THE_METHOD)
         groups.setdefault(key, []).append(run)
     known = list(METHODS)
     labelled = []
@@ -147,7 +147,7 @@ def option_text(value: Any) -> str:
 
 
 def _label(run: Run, siblings: Sequence[Run]) -> str:
-    names = [name for name in differing_options(siblings) if name not in _INCIDENTAL]
+    names = [name for name in differing_options(siblings) if name not in _NOT_THE_METHOD]
     if not names:
         return run.config.method
     settings = ", ".join(f"{name} {option_text(run.options.get(name))}" for name in names)

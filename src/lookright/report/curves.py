@@ -140,12 +140,13 @@ def _svg(curve: Curve, series: dict[int, NDArray[np.float64]], prefix: str) -> s
 
 
 def _line(axes: Axes, index: int, values: NDArray[np.float64]) -> None:
-    mean, low, high = values
-    epochs = np.arange(1, len(mean) + 1)
+    known = np.isfinite(values[0])  # with --validate-every, not every epoch
+    epochs = np.flatnonzero(known) + 1
+    mean, low, high = values[:, known]
     colour = _placeholder(index)
     marker = "o" if len(mean) == 1 else None
     axes.plot(epochs, mean, color=colour, linewidth=1.8, linestyle=DASHES[index % len(DASHES)], marker=marker)
-    if np.nanmax(high - low) > 0:
+    if (high > low).any():
         axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
 
 

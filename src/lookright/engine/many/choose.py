@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lookright.config import TrainConfig
+from lookright.config import INCIDENTAL, TrainConfig
 from lookright.engine.processes import find_launcher
 
-OF_A_RUN = ("seed", "out", "best", "patience", "guard", "workers")
+OF_A_RUN = ("seed", "best", "patience", *INCIDENTAL)
 """options in which the runs of one method may differ and still be computed as one"""
 
 OF_A_METHOD = (

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lookright.config import TrainConfig
 from lookright.data import AnnotatedBatchSampler, ExplanationDataset, ResidentDataset
+from lookright.data.resident import NoRoomError
 from lookright.data.stream import Images
 from lookright.engine.many.choose import without_method
 from lookright.engine.many.heads import Head, find_head
@@ -128,6 +129,7 @@ def make_resident(images: Images, device: torch.device) -> ResidentDataset:
         ApartError: there is no room for them.
     """
     dataset = at_hand(images)
-    if ResidentDataset.nbytes(dataset) > dataset.cache_bytes:
-        raise ApartError("their annotations do not fit into memory")
-    return ResidentDataset(dataset, device)
+    try:
+        return ResidentDataset(dataset, device)
+    except NoRoomError as error:
+        raise ApartError("their annotations do not fit into memory") from error
