@@ -50,7 +50,7 @@ def measure(
 
     Raises:
         CheckpointError, DataError: no such run or split; no image of the split is annotated.
-        ConfigError: the method supervises no explanation, or does not fit the network.
+        ConfigError: the method supervises no explanation, or does not fit the network or the run's task.
     """
     run = open_run(path)
     config = replace(
@@ -61,7 +61,7 @@ def measure(
     )
     network = place(run.classifier.network, "cpu")
     apply_scope(network, config.train, image_size=config.image_size)
-    objective = make_objective(config, run.classifier, run.explainer)
+    objective = make_objective(config, run.classifier, run.explainer, run.output.task)
     if not objective.terms:
         raise ConfigError(f"method: {config.method} supervises no explanation: there is nothing to measure")
     images, dataset = images_of(run, split, config, config, negatives=True)
