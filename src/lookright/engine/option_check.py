@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lookright.config import TrainConfig
+from lookright.engine.board import find_writer
 from lookright.errors import ConfigError
 from lookright.losses import RES, ExplanationLoss, build_objective, parse_method
 
@@ -39,13 +40,18 @@ def check_options(config: TrainConfig) -> None:
     for name in ("warmup", "explanation_warmup"):
         if not 0 <= getattr(config, name) <= 1:
             wrong.append(f"{name}: got {getattr(config, name)}, need a share in [0, 1]")
+    if config.tensorboard:
+        try:
+            find_writer()
+        except ConfigError as error:
+            wrong.append(str(error))
     wrong += _combinations(config)
     if wrong:
         raise ConfigError("; ".join(wrong))
 
 
 def _combinations(config: TrainConfig) -> list[str]:
-    """What a method does not go together with; what is wrong with the method itself is said by who makes it."""
+    """What a method does not go together with; what is wrong in itself, who makes its parts says."""
     try:
         names = [part.name for part in parse_method(config)]
         several = config.devices * config.nodes > 1
@@ -55,8 +61,8 @@ def _combinations(config: TrainConfig) -> list[str]:
     wrong = []
     if config.compile and "exchange" in names:
         wrong.append(
-            "compile: the method exchange changes features inside what would be compiled; leave out --compile, "
-            "or use another method"
+            "compile: the method exchange changes features inside what would be compiled; leave out "
+            "--compile, or use another method"
         )
     if any(_learns_nothing(term.loss) for term in terms):
         wrong.append(

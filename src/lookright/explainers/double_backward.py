@@ -18,8 +18,8 @@ from torch.nn import functional as F
 _aten = torch.ops.aten
 
 _SITES_ALONE = "lookright.sites_alone"
-"""whether gradients of weights are left out: a backward pass of one's own cannot know who asks for them. Kept by
-torch for each thread, and handed on to those in which autograd runs backward passes"""
+"""whether gradients of weights are left out: a backward pass of one's own cannot know who asks for them.
+torch keeps it for each thread, and hands it on to those in which autograd runs backward passes"""
 
 
 @contextmanager
