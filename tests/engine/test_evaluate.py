@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import ExplanationDataset, read_annotations, write_decoy_digits
+from lookright.engine.checkpoint import load_checkpoint, save_checkpoint
 from lookright.engine.evaluate import evaluate, matching, pick_device
 from lookright.engine.inference import infer
 from lookright.engine.run_folder import RunFolder
@@ -20,6 +22,7 @@ from lookright.engine.setup import make_dataset
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.errors import CheckpointError, ConfigError, DataError, NonFiniteError
+from lookright.metrics import PerImage
 from lookright.types import Request, Target
 
 FIGURES = (
@@ -159,6 +162,35 @@ def test_other_data_does_not_take_the_place_of_the_runs_own(run: Path, tmp_path:
     assert there == tmp_path / "there"
     assert metrics(there)["about"]["data"] == str(data)
     assert metrics(there)["about"]["images"] == 10
+
+
+@pytest.mark.parametrize("stops", ["per_image.csv", "explanations.npz"])
+def test_an_evaluation_that_stops_half_way_does_not_read_as_whole(
+    run: Path, stops: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = evaluate(run, device="cpu", progress=False)
+    with monkeypatch.context() as patch:
+        where = (PerImage, "to_csv") if stops == "per_image.csv" else (np, "savez_compressed")
+        patch.setattr(*where, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(run, device="cpu", progress=False)
+    assert not (folder / "metrics.json").exists()
+    assert (evaluate(run, device="cpu", progress=False) / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["classes", "target_layer"])
+def test_a_checkpoint_without_a_fact_is_damaged(name: str, run: Path) -> None:
+    best = RunFolder(run).best
+    tensors, facts = load_checkpoint(best)
+    save_checkpoint(best, tensors, {key: value for key, value in facts.items() if key != name})
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors: damaged \(does not say '{name}'\)"):
+        evaluate(run, device="cpu", progress=False)
+
+
+def test_a_folder_that_is_a_file(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"metrics\.json: cannot be replaced"):
+        evaluate(run, out=tmp_path / "file", device="cpu", progress=False)
 
 
 def test_other_data_goes_to_the_run_where_nothing_is_in_the_way(run: Path, tmp_path: Path) -> None:

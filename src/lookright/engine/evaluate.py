@@ -29,6 +29,7 @@ from lookright.errors import ConfigError, DataError
 from lookright.explainers import CellEvidence, Explainer, LayerExplainer
 from lookright.files import replacing
 from lookright.metrics import (
+    Faithfulness,
     PerImage,
     multilabel_rows,
     regression_rows,
@@ -117,6 +118,7 @@ def evaluate(
         "checkpoint": str(run.folder.best),
         "lookright": lookright.__version__,
     }
+    changed = None
     if faithfulness is not None:
         changed = measure_faithfulness(
             run.classifier.network,
@@ -130,10 +132,7 @@ def evaluate(
         )
         figures |= changed.summary()
         figures["faithfulness"]["options"] = asdict(faithfulness)
-        changed.to_csv(folder / "faithfulness.csv")
-    else:
-        (folder / "faithfulness.csv").unlink(missing_ok=True)  # of an earlier evaluation
-    write_evaluation(folder, figures, rows, rows.id, result.explanation.numpy())
+    write_evaluation(folder, figures, rows, rows.id, result.explanation.numpy(), changed)
     return folder
 
 
@@ -272,15 +271,39 @@ def _refuse_another(folder: Path, about: dict[str, str]) -> None:
 
 
 def write_evaluation(
-    folder: Path, figures: dict[str, Any], rows: PerImage, ids: tuple[str, ...], maps: np.ndarray[Any, Any]
+    folder: Path,
+    figures: dict[str, Any],
+    rows: PerImage,
+    ids: tuple[str, ...],
+    maps: np.ndarray[Any, Any],
+    faithfulness: Faithfulness | None = None,
 ) -> None:
-    """Write the three files of an evaluation."""
+    """Write the files of an evaluation, in place of those of an earlier one.
+
+    `metrics.json` goes first and comes last: where it is, the others are there and of the same evaluation.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    _remove(folder / "metrics.json")
+    if faithfulness is None:
+        _remove(folder / "faithfulness.csv")
+    else:
+        faithfulness.to_csv(folder / "faithfulness.csv")
     rows.to_csv(folder / "per_image.csv")
     with replacing(folder / "explanations.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, id=np.array(ids), explanation=maps.astype(np.float32))
-    # Last, so that its presence says that the evaluation is whole.
     with replacing(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be replaced ({error.strerror}); make the folder writable or choose another one"
+        ) from error
 
 
 def matching(annotation_set: AnnotationSet, run: TrainedRun) -> AnnotationSet:

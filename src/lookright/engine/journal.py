@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from types import NoneType
 from typing import Any, NamedTuple
 
 import timm
@@ -18,6 +19,7 @@ from torch import Tensor
 import lookright
 from lookright.config import TrainConfig
 from lookright.engine.checkpoint import (
+    fact,
     load_checkpoint,
     optimizer_tensors,
     prefixed,
@@ -142,10 +144,11 @@ class Journal:
         load_exactly(self.setup.classifier.network, stripped("network", tensors), last)
         load_exactly(self.setup.objective, stripped("objective", tensors), last)
         restore_optimizer(self.optimizer, optimizer)
-        self.command = facts["command"]  # the one that made the run, not the one that goes on with it
-        self.rows = facts["log"]
-        value = facts["best_value"]
-        self.best_value, self.best_epoch = -math.inf if value is None else value, facts["best_epoch"]
+        self.command = fact(facts, "command", last, str)  # of who made the run, not of who goes on with it
+        self.rows = fact(facts, "log", last, list)
+        value = fact(facts, "best_value", last, float, int, NoneType)
+        self.best_value = -math.inf if value is None else value
+        self.best_epoch = fact(facts, "best_epoch", last, int)
         return True
 
     def write_facts(self, status: str) -> None:
