@@ -107,7 +107,11 @@ class Explained(NamedTuple):
 
     @property
     def explanation(self) -> Tensor:
-        """The explanation, where exactly one was requested, (B, 1, h, w)."""
+        """The explanation, where exactly one was requested, (B, 1, h, w).
+
+        Raises:
+            ValueError: none was requested, or several.
+        """
         if len(self.explanations) != 1:
             raise ValueError(
                 f"explanation: {len(self.explanations)} were requested; use explanations[request] to pick one"

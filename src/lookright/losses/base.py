@@ -95,13 +95,13 @@ class ExplanationLoss(nn.Module):
     """where it comes from"""
     uses: ClassVar[str] = ""
     """the marks it can use"""
-    counts_unmarked: ClassVar[bool] = False
-    """whether its definition moves with cells that nobody marked"""
+    counts_unmarked: bool = False
+    """whether its definition moves with cells that nobody marked; of an instance, with its options"""
     needs_softmax: bool = False
     """whether its definition needs the probabilities of one class among others; losses that explain another
     score than the logit need not say so"""
-    pools: ClassVar[bool] = False
-    """whether an image's contribution depends on the rest of the batch"""
+    pools: bool = False
+    """whether an image's contribution depends on the rest of the batch; of an instance, with its options"""
     differs: ClassVar[str] = ""
     """what differs from the authors' code, and which option gives their variant"""
     cost: ClassVar[str] = ""

@@ -16,7 +16,8 @@ class Outside(enum.Enum):
     """Which cells count as outside."""
 
     COMPLEMENT = "complement"
-    """The negative marks; in an image without any, what lies a cell or more off its positive marks."""
+    """The negative marks; in an image without any, the cells that neither are marked positive nor touch one
+    that is. An image without any mark has none."""
     NEGATIVE = "negative"
     """The negative marks alone: an image without any contributes nothing."""
 
@@ -29,8 +30,9 @@ class Evidence(ExplanationLoss):
     For a network that ends in global average pooling and a linear head, h w M is the class activation map of
     the logit difference: its mean over the grid is that difference (without biases), so the loss bounds how
     much of the *decision* comes from outside. A loss on a normalised map cannot do that: it is blind to the
-    amount of evidence and can repaint the map while the model keeps its shortcut. In an image without
-    negative marks the unmarked cells are outside, by definition.
+    amount of evidence and can repaint the map while the model keeps its shortcut. Outside are the negative
+    marks; in an image without any, all cells but the positive ones and the ring of one cell around them,
+    where the border of what was marked lies.
 
     Args:
         outside: which cells; an image without any such cell contributes 0
@@ -52,6 +54,7 @@ class Evidence(ExplanationLoss):
     def __init__(self, outside: Outside = Outside.COMPLEMENT) -> None:
         super().__init__()
         self.outside = outside
+        self.counts_unmarked = outside is Outside.COMPLEMENT
 
     def cells(self, annotation: Tensor) -> Tensor:
         """Give the cells that count as outside, (B, 1, h, w) bool."""

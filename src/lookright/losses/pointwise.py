@@ -108,7 +108,7 @@ class HAICS(Pointwise):
 
     def __init__(self, *, published: bool = False) -> None:
         super().__init__()
-        self.published = published
+        self.published = self.pools = self.counts_unmarked = published
 
     def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
         """Binary cross-entropy, (B, 1, h, w)."""
