@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lookright.resize import ResizeRule
 
 
+REASONABLE_IOU = 0.5
+"""IoU with the annotation from which on an explanation counts as reasonable"""
+
+
 class Task(enum.Enum):
     """What a network predicts, and with it the loss of a prediction."""
 

@@ -237,3 +237,13 @@ def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) 
     if annotated.shape != (batch,):
         raise ConfigError(f"annotated: got shape {tuple(annotated.shape)}, need ({batch},) booleans")
     return annotated.bool()
+
+
+def has_positive(annotation: Tensor) -> Tensor:
+    """Whether an image has a positive mark, (B, 1, h, w) -> (B,) bool.
+
+    Example:
+        >>> has_positive(torch.tensor([[[[0.0, 1.0]]], [[[-1.0, 0.0]]]]))
+        tensor([ True, False])
+    """
+    return (annotation > 0).flatten(1).any(dim=1)

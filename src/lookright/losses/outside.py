@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookright.losses.base import ExplanationLoss
+from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.types import Normalization, Request, Score
 
 
@@ -64,7 +64,7 @@ class Evidence(ExplanationLoss):
         positive = (annotation > 0).float()
         near = F.max_pool2d(positive, kernel_size=3, stride=1, padding=1) > 0
         marked_negative = negative.flatten(1).any(dim=1)[:, None, None, None]
-        marked_positive = positive.flatten(1).any(dim=1)[:, None, None, None]
+        marked_positive = has_positive(annotation)[:, None, None, None]
         return negative | (~near & marked_positive & ~marked_negative)
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
@@ -139,5 +139,5 @@ class RRRStar(ExplanationLoss):
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Sum of squares off the positive marks, (B,)."""
         positive = annotation.clamp(min=0)
-        outside = (1 - positive) * (positive > 0).flatten(1).any(dim=1)[:, None, None, None]
+        outside = (1 - positive) * has_positive(annotation)[:, None, None, None]
         return (explanation.square() * outside).sum(dim=(1, 2, 3))

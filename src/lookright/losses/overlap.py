@@ -7,8 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss
-from lookright.losses.pointwise import has_positive
+from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request, Score
 

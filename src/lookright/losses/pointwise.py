@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult, has_positive
 from lookright.losses.reduce import global_mean
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request
@@ -71,11 +71,6 @@ class Pointwise(ExplanationLoss):
         cells = self.cells(explanation, annotation.clamp(min=0)) * weight
         values = cells.sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp(min=EPSILON)
         return values * has_positive(annotation) if self.needs_positive else values
-
-
-def has_positive(annotation: Tensor) -> Tensor:
-    """Whether an image has a positive mark, (B, 1, h, w) -> (B,) bool."""
-    return (annotation > 0).flatten(1).any(dim=1)
 
 
 class HAICS(Pointwise):
