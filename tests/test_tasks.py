@@ -19,10 +19,11 @@ from torch import Tensor
 from lookright import cli
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset, collate, read_annotations
-from lookright.engine.evaluate import evaluate, matching
+from lookright.engine.evaluate import evaluate
 from lookright.engine.images import explain_images
 from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.run_images import matching
 from lookright.engine.setup import set_up
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.tasks import Output

@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -15,7 +14,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import ExplanationDataset, read_annotations, write_decoy_digits
 from lookright.engine.checkpoint import load_checkpoint, save_checkpoint
-from lookright.engine.evaluate import evaluate, matching, pick_device
+from lookright.engine.evaluate import evaluate
 from lookright.engine.inference import infer
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import make_dataset
@@ -214,18 +213,6 @@ def test_without_groups_there_are_none(run: Path, tmp_path: Path) -> None:
     assert "worst_group_accuracy" not in metrics(folder)
 
 
-def test_classes_in_another_order_are_matched_by_name(finished: Path) -> None:
-    run = open_run(finished)
-    known = read_annotations(run.config)
-    turned = replace(
-        known,
-        classes=tuple(reversed(known.classes)),
-        items=tuple(replace(item, label=9 - item.label) for item in known.items),
-    )
-    assert matching(turned, run).items == known.items
-    assert matching(turned, run).classes == run.classes
-
-
 def test_fewer_classes_are_matched_by_name(run: Path, digits: Path, tmp_path: Path) -> None:
     for name in ("7", "2"):
         (tmp_path / "two" / "images").mkdir(parents=True, exist_ok=True)
@@ -261,11 +248,6 @@ def test_no_such_split(run: Path) -> None:
         DataError, match="no image is in split 'nothing'; the splits there are: train, val, test"
     ):
         evaluate(run, split="nothing", device="cpu", progress=False)
-
-
-def test_no_such_device() -> None:
-    with pytest.raises(ConfigError, match="device: 'abacus' is not available here"):
-        pick_device("abacus")
 
 
 def test_not_a_run(tmp_path: Path) -> None:

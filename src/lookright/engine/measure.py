@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import images_of, stored_trunk
 from lookright.engine.features import FeatureStore
 from lookright.engine.loading import load_batches
+from lookright.engine.run_images import images_of, stored_trunk
 from lookright.engine.setup import make_objective
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
