@@ -30,9 +30,7 @@ def test_a_class_that_the_run_does_not_know(finished: Path) -> None:
     run = open_run(finished)
     known = read_annotations(run.config)
     other = replace(known, classes=(*known.classes[:-1], "cat"))
-    with pytest.raises(
-        DataError, match=r"the run knows the classes .*, not cat; name the class"
-    ):
+    with pytest.raises(DataError, match=r"the run knows the classes .*, not cat; name the class"):
         matching(other, run)
 
 
