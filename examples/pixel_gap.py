@@ -29,8 +29,8 @@ from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import cell_evidence, images_of
 from lookright.engine.loading import load_batches
+from lookright.engine.run_images import cell_evidence, images_of
 from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.errors import ConfigError, LookrightError
 from lookright.explainers import CellEvidence

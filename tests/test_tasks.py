@@ -19,9 +19,11 @@ from torch import Tensor
 from lookright import cli
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import AnnotationSet, ExplanationDataset, collate, read_annotations
-from lookright.engine.evaluate import evaluate, matching
+from lookright.engine.evaluate import evaluate
 from lookright.engine.images import explain_images
+from lookright.engine.measure import measure
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.run_images import matching
 from lookright.engine.setup import set_up
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.tasks import Output
@@ -349,6 +351,7 @@ def test_a_number_is_explained_by_its_output() -> None:
         ({"method": "rrr"}, "RRR in 'rrr' explains the score .*; choose another method"),
         ({"method": "res-g + robust-vit"}, "RobustViT in .* one class per image, .* task is multi-label"),
         ({"method": "ibp-ex"}, "IBPEx in 'ibp-ex' is defined for one class per image"),
+        ({"method": "r4"}, "R4 in 'r4' is defined for one class per image"),
         ({"method": "gradia(reasonability=true)"}, "GRADIA in .* is defined for one class per image"),
         ({"explain": "predicted"}, "each annotation of a multi-label task belongs to its class"),
     ],
@@ -380,6 +383,13 @@ def test_a_logit_can_be_asked_for_instead(several_labels: Finished, tmp_path: Pa
 def test_a_number_has_no_classes_to_compare(numbers: Finished, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'contrast'.* this task is regression"):
         set_up(replace(options(numbers.data, tmp_path / "run"), method="evidence"))
+
+
+def test_a_run_is_measured_by_what_its_own_task_means(several_labels: Finished, numbers: Finished) -> None:
+    for run in (several_labels.run, numbers.run):
+        assert 0 < measure(run, "gradia") < 1
+        with pytest.raises(ConfigError, match="RRR in 'rrr' explains the score"):
+            measure(run, "rrr")
 
 
 def test_data_of_another_task(several_labels: Finished, numbers: Finished, tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lookright.resize import ResizeRule
 
 
+REASONABLE_IOU = 0.5
+"""IoU with the annotation from which on an explanation counts as reasonable"""
+
+
 class Task(enum.Enum):
     """What a network predicts, and with it the loss of a prediction."""
 
@@ -107,7 +111,11 @@ class Explained(NamedTuple):
 
     @property
     def explanation(self) -> Tensor:
-        """The explanation, where exactly one was requested, (B, 1, h, w)."""
+        """The explanation, where exactly one was requested, (B, 1, h, w).
+
+        Raises:
+            ValueError: none was requested, or several.
+        """
         if len(self.explanations) != 1:
             raise ValueError(
                 f"explanation: {len(self.explanations)} were requested; use explanations[request] to pick one"

@@ -5,7 +5,14 @@ import inspect
 import pytest
 
 from lookright.config import TrainConfig
-from lookright.describe import Entry, describe_explainer, describe_method, find_entry, format_entry
+from lookright.describe import (
+    Entry,
+    describe_explainer,
+    describe_method,
+    find_entry,
+    format_entry,
+    write_document,
+)
 from lookright.describe.facts import SCALES, SCORES
 from lookright.describe.terminal import WIDTH, format_overview
 from lookright.errors import ConfigError
@@ -83,6 +90,34 @@ def test_the_overview_has_every_name_and_fits() -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
     starts = [line.split(" ")[0] for line in text.splitlines()]
     assert all(name in starts for name in (*METHODS, *EXPLAINERS))
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [
+        ("auto", ("positive",)),
+        ("soft-iou", ("positive",)),
+        ("rrr", ("negative",)),
+        ("evidence", ()),
+        ("res-g", ()),
+        ("complete", ("positive",)),
+        ("baseline", ()),
+    ],
+)
+def test_a_sum_needs_the_marks_of_each_of_its_parts(name: str, needs: tuple[str, ...]) -> None:
+    assert find_entry(name).needs == needs
+
+
+def test_advice_names_what_works_with_the_marks_that_are_there() -> None:
+    table = write_document().split("| you have | methods |")[1].split("\n\n")[0]
+    rows = {line.split("|")[1].strip(): line for line in table.splitlines() if line.count("|") == 3}
+    negative = rows["negative marks alone: where it must not be"]
+    assert "`auto`" not in negative
+    assert "`rrr`" in negative
+    assert "`evidence`" in negative
+    scribbles = rows["positive marks on a part of the evidence: points, scribbles"]
+    assert scribbles.index("`auto`") < scribbles.index("`haics`")
+    assert "`gals-match`" not in table
 
 
 class OfMine(ExplanationLoss):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lookright.engine.checkpoint import (
+    fact,
     load_checkpoint,
     optimizer_tensors,
     prefixed,
@@ -55,6 +56,21 @@ def test_truncated(tmp_path: Path, kept: int) -> None:
     with pytest.raises(CheckpointError, match="damaged") as error:
         load_checkpoint(file)
     assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [({}, "does not say 'classes'"), ({"classes": "cat"}, "says 'cat' for 'classes'")],
+)
+def test_a_fact_that_is_missing_or_of_another_kind(facts: dict[str, object], told: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors: damaged \({told}\); delete it"):
+        fact(facts, "classes", Path("best.safetensors"), list)
+
+
+def test_facts_that_are_none(tmp_path: Path) -> None:
+    save_file({"w": torch.ones(1)}, tmp_path / "a.safetensors", metadata={"lookright": "[1, 2]"})
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(tmp_path / "a.safetensors")
 
 
 def test_what_lookright_did_not_write(tmp_path: Path) -> None:

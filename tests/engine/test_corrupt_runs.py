@@ -11,8 +11,8 @@ from lookright.config import DataConfig, TrainConfig
 from lookright.data import read_annotations
 from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import read_shard_index, write_shards
-from lookright.engine.evaluate import images_of
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.run_images import images_of
 from lookright.engine.setup import choose, make_dataset, read_data, set_up
 from lookright.engine.streaming import make_stream
 from lookright.engine.train import train

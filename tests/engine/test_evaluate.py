@@ -3,8 +3,8 @@
 import csv
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,13 +13,15 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import ExplanationDataset, read_annotations, write_decoy_digits
-from lookright.engine.evaluate import evaluate, matching, pick_device
+from lookright.engine.checkpoint import load_checkpoint, save_checkpoint
+from lookright.engine.evaluate import evaluate
 from lookright.engine.inference import infer
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.setup import make_dataset
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.errors import CheckpointError, ConfigError, DataError, NonFiniteError
+from lookright.metrics import PerImage
 from lookright.types import Request, Target
 
 FIGURES = (
@@ -161,6 +163,35 @@ def test_other_data_does_not_take_the_place_of_the_runs_own(run: Path, tmp_path:
     assert metrics(there)["about"]["images"] == 10
 
 
+@pytest.mark.parametrize("stops", ["per_image.csv", "explanations.npz"])
+def test_an_evaluation_that_stops_half_way_does_not_read_as_whole(
+    run: Path, stops: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = evaluate(run, device="cpu", progress=False)
+    with monkeypatch.context() as patch:
+        where = (PerImage, "to_csv") if stops == "per_image.csv" else (np, "savez_compressed")
+        patch.setattr(*where, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(run, device="cpu", progress=False)
+    assert not (folder / "metrics.json").exists()
+    assert (evaluate(run, device="cpu", progress=False) / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["classes", "target_layer"])
+def test_a_checkpoint_without_a_fact_is_damaged(name: str, run: Path) -> None:
+    best = RunFolder(run).best
+    tensors, facts = load_checkpoint(best)
+    save_checkpoint(best, tensors, {key: value for key, value in facts.items() if key != name})
+    with pytest.raises(CheckpointError, match=rf"best\.safetensors: damaged \(does not say '{name}'\)"):
+        evaluate(run, device="cpu", progress=False)
+
+
+def test_a_folder_that_is_a_file(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"metrics\.json: cannot be replaced"):
+        evaluate(run, out=tmp_path / "file", device="cpu", progress=False)
+
+
 def test_other_data_goes_to_the_run_where_nothing_is_in_the_way(run: Path, tmp_path: Path) -> None:
     data = write_decoy_digits(tmp_path / "d", per_class_train=1, per_class_val=1, per_class_test=1, seed=5)
     folder = evaluate(run, data=DataConfig(data=data), device="cpu", progress=False)
@@ -180,18 +211,6 @@ def test_without_groups_there_are_none(run: Path, tmp_path: Path) -> None:
     table.write_text("\n".join(lines) + "\n")
     folder = evaluate(run, data=DataConfig(data=data), out=tmp_path / "there", device="cpu", progress=False)
     assert "worst_group_accuracy" not in metrics(folder)
-
-
-def test_classes_in_another_order_are_matched_by_name(finished: Path) -> None:
-    run = open_run(finished)
-    known = read_annotations(run.config)
-    turned = replace(
-        known,
-        classes=tuple(reversed(known.classes)),
-        items=tuple(replace(item, label=9 - item.label) for item in known.items),
-    )
-    assert matching(turned, run).items == known.items
-    assert matching(turned, run).classes == run.classes
 
 
 def test_fewer_classes_are_matched_by_name(run: Path, digits: Path, tmp_path: Path) -> None:
@@ -229,11 +248,6 @@ def test_no_such_split(run: Path) -> None:
         DataError, match="no image is in split 'nothing'; the splits there are: train, val, test"
     ):
         evaluate(run, split="nothing", device="cpu", progress=False)
-
-
-def test_no_such_device() -> None:
-    with pytest.raises(ConfigError, match="device: 'abacus' is not available here"):
-        pick_device("abacus")
 
 
 def test_not_a_run(tmp_path: Path) -> None:

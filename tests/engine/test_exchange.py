@@ -52,18 +52,26 @@ def test_cells_outside_come_from_outside_of_one_other_image(kind: str) -> None:
         assert torch.equal(cells[there], outside[i, 0].flatten().nonzero()[:, 0][there]), "in their place"
 
 
-def test_every_image_lends_equally_often() -> None:
+def test_every_other_image_lends_equally_often() -> None:
     torch.manual_seed(0)
-    maps, drawn = named_cells(4, 2), marks("positive", 4, 2)
-    annotated = torch.tensor([True, True, False, True])
-    drawn[3] = 1.0  # nothing is outside
-    counts = torch.zeros(4)
+    maps, drawn = named_cells(5, 2), marks("positive", 5, 2)
+    annotated = torch.tensor([True, True, True, False, True])
+    drawn[4] = 1.0  # nothing is outside
+    counts = torch.zeros(5)
     for _ in range(400):
         changed = BackgroundExchange()(maps, drawn, annotated)
-        assert torch.equal(changed[2:], maps[2:])
+        assert torch.equal(changed[3:], maps[3:])
         counts[int(changed[0, 0, 1, 0]) // 100] += 1
-    assert counts[2:].sum() == 0
-    assert counts[0] == pytest.approx(200, abs=40)  # four standard deviations
+    assert counts[[0, 3, 4]].sum() == 0
+    assert counts[1] == pytest.approx(200, abs=40)  # four standard deviations
+
+
+def test_no_image_lends_to_itself() -> None:
+    torch.manual_seed(0)
+    maps, drawn = named_cells(2, 2), marks("positive", 2, 2)
+    for _ in range(20):
+        changed = BackgroundExchange()(maps, drawn, torch.tensor([True, True]))
+        assert torch.equal(changed[:, :, 1], maps.flip(0)[:, :, 1])
 
 
 def test_share_is_of_the_images() -> None:
@@ -77,6 +85,9 @@ def test_without_lenders_nothing_changes() -> None:
     maps = named_cells(3, 2)
     for drawn in (torch.zeros(3, 1, 2, 2), torch.ones(3, 1, 2, 2)):
         assert torch.equal(BackgroundExchange()(maps, drawn, torch.ones(3, dtype=torch.bool)), maps)
+    drawn = torch.ones(3, 1, 2, 2)
+    drawn[1, :, 0] = -1.0  # the one that could lend has nobody to borrow from
+    assert torch.equal(BackgroundExchange()(maps, drawn, torch.ones(3, dtype=torch.bool)), maps)
 
 
 def test_gradients_stay_with_the_image() -> None:

@@ -66,6 +66,18 @@ def test_the_ones_used_longest_ago_go(tmp_path: Path) -> None:
     assert new.folder.is_dir()
 
 
+def test_another_run_begins_the_same_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path.mkdir
+
+    def too_late(path: Path, *given: object, **options: bool) -> None:
+        own(path, parents=True, exist_ok=True)
+        own(path, *given, **options)
+
+    monkeypatch.setattr(Path, "mkdir", too_late)
+    assert FeatureCache(tmp_path).open(KEYS[0], {}).folder.is_dir()
+    assert (tmp_path / "features" / "CACHEDIR.TAG").read_text().startswith("Signature: ")
+
+
 def test_opening_counts_as_use(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, limit_bytes=30 * ROW)
     for i in range(2):

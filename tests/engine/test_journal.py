@@ -50,6 +50,35 @@ def test_patience(patience: int | None, epochs: int, options: Callable[..., Trai
     assert len(kept.rows) == epochs
 
 
+@pytest.mark.parametrize(
+    ("seen", "stops_after"),
+    [
+        ([None, None, None, None], None),
+        ([None, None, None, None, 0.5, None, None, None, None], None),
+        ([None, None, 0.5, None, None, 0.4], 6),
+        ([0.5, None, None, None, None, 0.6], None),
+        ([0.5, None, None, None, None, 0.4], 6),
+    ],
+)
+def test_patience_waits_for_an_epoch_that_somebody_looked_at(
+    seen: list[float | None], stops_after: int | None, options: Callable[..., TrainConfig]
+) -> None:
+    kept = journal(options(patience=3, best="performance"))
+    stopped = None
+    for epoch, accuracy in enumerate(seen):
+        kept.add(row(epoch, accuracy, 0.5))
+        if stopped is None and kept.out_of_patience():
+            stopped = epoch + 1
+    assert stopped == stops_after
+
+
+def test_where_the_last_epoch_is_the_best_patience_ends_nothing(options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options(patience=1, best="last"))
+    for epoch, figures in enumerate(EPOCHS):
+        kept.add(row(epoch, *figures))
+        assert not kept.out_of_patience()
+
+
 def test_without_validation_images_the_last_epoch_is_kept(options: Callable[..., TrainConfig]) -> None:
     kept = journal(options(best="both"))
     assert all(kept.add(row(epoch, None, None)) for epoch in range(3))
@@ -86,6 +115,25 @@ def test_the_best_checkpoint_is_that_of_the_best_epoch(options: Callable[..., Tr
         tensors, facts = load_checkpoint(file)
         assert tensors["network/head.bias"].unique().item() == epoch
         assert len(facts["log"]) == epoch + 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_the_state_is_read_once_and_copied_where_it_waits(
+    seconds: float, options: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = journal(options())
+    monkeypatch.setattr("lookright.engine.journal.WRITE_SECONDS", seconds)
+    asked: list[bool] = []
+    read = kept._state.read
+
+    def note(*, copied: bool = False) -> dict[str, torch.Tensor]:
+        asked.append(copied)
+        return read(copied=copied)
+
+    monkeypatch.setattr(kept._state, "read", note)
+    kept.save(kept.add(row(0, 0.5, 0.5)))
+    assert asked == [seconds > 0]
+    assert kept.folder.last.exists() == (seconds == 0)
 
 
 def test_restores_what_was_saved(options: Callable[..., TrainConfig]) -> None:

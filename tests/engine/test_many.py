@@ -211,6 +211,17 @@ def test_a_run_that_fails_leaves_the_others_alone(head: Options) -> None:
     assert_same(RunFolder(str(configs[0].out)), other)
 
 
+def test_runs_that_fail_alone_leave_the_others_alone(head: Options) -> None:
+    fragile = "small_runs.Fragile"
+    configs = [
+        head(fragile, seed, weighting="fixed", train="all", folder=f"fragile-{seed}") for seed in (0, 1)
+    ] + [head("haics", 0, train="all")]
+    with pytest.raises(NonFiniteError, match=r"^2 runs failed: .*Fragile-0: .*; .*Fragile-1: "):
+        train_many(configs)
+    status = [RunFolder(str(config.out)).facts()["status"] for config in configs]
+    assert status == ["failed", "failed", "finished"]
+
+
 def test_interrupted_runs_keep_what_they_learned(head: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     own = loop.Loop._epoch
 

@@ -1,6 +1,7 @@
 """Options become a run, or a message that says everything that is wrong with them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +47,7 @@ from lookright.types import Task
         ({"workers": -1}, "workers: got -1, need 0 or more"),
         ({"regularizer": -1.0}, "regularizer: got -1.0"),
         ({"threshold": 2.0}, "threshold: got 2.0"),
+        ({"method": "exchange + evidence", "compile": True}, "compile: the method exchange changes features"),
         ({"method": "res-l", "image_size": 30, "target_layer": "features.0"}, "stride"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
@@ -64,6 +66,30 @@ def test_all_mistakes_at_once() -> None:
     assert [part.split(":")[0] for part in str(error.value).split("; ") if ":" in part] == [
         *("data", "out", "epochs", "lr", "warmup")
     ]
+
+
+@pytest.mark.parametrize("where", [{"devices": 2}, {"nodes": 2}])
+@pytest.mark.parametrize(
+    ("method", "flag", "refused"),
+    [
+        ("res-l", True, True),
+        ("0.5*res-l", True, True),
+        ("res-l + evidence", True, True),
+        ("res-l(stop_gradient=true)", False, True),
+        ("res-l", False, False),
+        ("res-l(stop_gradient=false)", True, False),
+        ("res-l(regularizer=0.1)", True, False),
+        ("res-l(impute=false)", True, False),
+        ("res-g + evidence", True, False),
+    ],
+)
+def test_an_imputer_that_learns_nothing_is_not_for_several_processes(
+    where: dict[str, int], method: str, flag: bool, refused: bool, tmp_path: Path
+) -> None:
+    config = TrainConfig(data=tmp_path, out=tmp_path, method=method, stop_gradient=flag)
+    check_options(config)
+    with pytest.raises(ConfigError, match="stop_gradient: needs") if refused else nullcontext():
+        check_options(replace(config, **where))
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("robust-vit", "complete")])

@@ -1,5 +1,6 @@
 """What a run trains, in which precision, and what stops it."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +155,7 @@ def assert_close_logs_of_training(exact: object, half: object) -> None:
         ({"method": "res-l", "imputer": "s1", "target_layer": "nothing"}, "target_layer: "),
         ({"backbone": "nothing"}, "backbone: "),
         ({"slack": -1.0}, "slack: got -1.0"),
+        ({"devices": 41}, "40 images cannot be shared out among 41 processes"),
     ],
 )
 def test_a_refused_run_leaves_no_folder_in_the_way(
@@ -161,6 +163,16 @@ def test_a_refused_run_leaves_no_folder_in_the_way(
 ) -> None:
     config = options(**changes)
     with pytest.raises(ConfigError, match=told):
+        train(config)
+    assert not config.out.exists()
+
+
+def test_without_tensorboard_no_run_begins(
+    options: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    config = options(tensorboard=True)
+    with pytest.raises(ConfigError, match=r"tensorboard: not installed; pip install"):
         train(config)
     assert not config.out.exists()
 

@@ -95,6 +95,21 @@ def test_waits_for_an_annotated_image() -> None:
     assert not model.ratio.is_open
 
 
+def test_the_device_is_not_asked_again_once_the_scale_is_set() -> None:
+    model = model_of(1.0, steps=1)
+    model(batch())
+    assert not model.ratio.is_open
+    measured = model.objective.steps_measured
+    model.objective.steps_measured = measured.to("meta")  # which has no value to give
+    model(batch())
+    assert not model.ratio.is_open
+    model.objective.steps_measured = measured
+    other = model_of(1.0, steps=1)
+    assert other.ratio.is_open
+    other.objective.load_state_dict(model.objective.state_dict())
+    assert not other.ratio.is_open, "what a checkpoint says counts"
+
+
 def test_evaluation_measures_nothing() -> None:
     model = model_of(1.0, steps=2).eval()
     model(batch())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookright.config import TrainConfig
-from lookright.engine.evaluate import cell_evidence
+from lookright.engine.run_images import cell_evidence
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 

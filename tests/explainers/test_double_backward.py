@@ -1,6 +1,7 @@
 """Second derivatives of our own against finite differences, and against PyTorch's on whole networks."""
 
 from collections.abc import Callable
+from threading import Event, Thread, get_ident
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
-from lookright.explainers.double_backward import batch_norm, conv2d, sites_alone
+from lookright.explainers.double_backward import (
+    batch_norm,
+    conv2d,
+    sites_alone,
+    weights_are_asked_for,
+)
 from lookright.explainers.twice import twice_differentiable
 from lookright.models import create
 
@@ -100,6 +106,86 @@ def test_weights_get_none_where_sites_alone_are_asked_for() -> None:
     assert found[0] is not None
     assert found[1] is None
     assert torch.autograd.grad(y, weight)[0] is not None, "and again outside"
+
+
+def test_each_thread_decides_for_itself() -> None:
+    x, weight = torch.rand(1, 2, 4, 4, requires_grad=True), torch.rand(2, 2, 3, 3, requires_grad=True)
+    y = conv2d(x, weight).sum()
+    entered, left = Event(), Event()
+
+    def other() -> None:
+        with sites_alone():
+            entered.set()
+            left.wait(10)
+
+    thread = Thread(target=other)
+    with sites_alone():
+        thread.start()
+        assert entered.wait(10)
+    found = torch.autograd.grad(y, weight, retain_graph=True, allow_unused=True)
+    assert found[0] is not None, "beside another"
+    left.set()
+    thread.join()
+    found = torch.autograd.grad(y, weight, allow_unused=True)
+    assert found[0] is not None, "after another, which ended last"
+
+
+def test_threads_of_autograd_know_what_is_asked_for() -> None:
+    """Where backward passes are nested deep, autograd goes on in threads of its own, as it does on GPUs."""
+    told: list[tuple[int, bool]] = []
+
+    class Deep(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, depth: int) -> Tensor:
+            ctx.depth = depth
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            told.append((get_ident(), weights_are_asked_for()))
+            if ctx.depth:
+                with torch.enable_grad():
+                    leaf = torch.zeros(1, requires_grad=True)
+                    Deep.apply(leaf, ctx.depth - 1).backward()
+            return gradients[0], None
+
+    with sites_alone():
+        Deep.apply(torch.zeros(1, requires_grad=True), 100).backward()
+    assert len({thread for thread, _ in told}) > 1
+    assert not any(asked for _, asked in told)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: F.conv2d(input=x, weight=torch.ones(3, 2, 3, 3)),
+        lambda x: F.batch_norm(input=x, running_mean=None, running_var=None, training=True),
+        lambda x: F.hardsigmoid(input=x),
+        lambda x: F.adaptive_avg_pool2d(input=x, output_size=1),
+        lambda x: torch.mean(input=x, dim=(2, 3)),
+        lambda x: torch.mean(input=x, axis=(2, 3)),  # NumPy's name of it
+        lambda x: F.layer_norm(input=x, normalized_shape=(4,)),
+        lambda x: F.gelu(input=x),
+        lambda x: F.scaled_dot_product_attention(query=x, key=x, value=x),
+    ],
+)
+def test_arguments_have_the_names_of_pytorch(function: Callable[[Tensor], Tensor]) -> None:
+    x = torch.rand(2, 2, 4, 4)
+    with twice_differentiable():
+        found = function(x)
+    torch.testing.assert_close(found, function(x))
+
+
+def test_compiled_in_one_piece() -> None:
+    weight = torch.rand(2, 2, 3, 3, requires_grad=True)
+    x = torch.rand(1, 2, 4, 4, requires_grad=True)
+
+    def convolve(x: Tensor) -> Tensor:
+        return conv2d(x, weight).square().sum()
+
+    compiled = torch.compile(convolve, backend="aot_eager", fullgraph=True)
+    found, expected = (torch.autograd.grad(f(x), (x, weight)) for f in (compiled, convolve))
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(

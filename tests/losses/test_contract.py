@@ -276,18 +276,7 @@ def test_an_image_contributes_alike_in_any_batch_unless_the_loss_pools(name: str
     if isinstance(loss, RES):
         assert is_mean_of_images or not loss.per_image
     else:
-        assert is_mean_of_images != (loss.pools or as_published_haics(loss))
-
-
-def as_published_haics(loss: ExplanationLoss) -> bool:
-    """The one option by which a loss pools, and counts unmarked cells, where its class does not."""
-    return isinstance(loss, HAICS) and loss.published
-
-
-def counts_unmarked(loss: ExplanationLoss) -> bool:
-    if isinstance(loss, Evidence):
-        return loss.outside is Outside.COMPLEMENT
-    return loss.counts_unmarked or as_published_haics(loss)
+        assert is_mean_of_images != loss.pools
 
 
 @every_loss
@@ -378,7 +367,7 @@ def test_an_annotated_batch_moves_the_weights_and_an_unannotated_one_is_cross_en
 
 @every_loss
 def test_unmarked_stays_unknown_unless_the_definition_counts_it(name: str) -> None:
-    """Only losses whose class says so move with cells that nobody marked, with marks of both signs or one."""
+    """Only losses that say so move with cells that nobody marked, with marks of both signs or one."""
     loss = LOSSES[name]()
     if not is_map(loss):
         pytest.skip("its explanation has no cells")
@@ -391,7 +380,7 @@ def test_unmarked_stays_unknown_unless_the_definition_counts_it(name: str) -> No
     for annotation in (marks, marks.clamp(min=0), marks.clamp(max=0)):
         beside = given().pick([0])._replace(annotation=annotation)
         changed |= not torch.equal(beside.value(loss, explanation), beside.value(loss, other))
-    assert changed == counts_unmarked(loss)
+    assert changed == loss.counts_unmarked
 
 
 @every_loss

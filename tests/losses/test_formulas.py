@@ -232,6 +232,14 @@ def test_options_out_of_range_are_said() -> None:
         RES(regularizer=-1)
     with pytest.raises(ConfigError, match="threshold: got 2"):
         RES(threshold=2)
+    for normalize, reached, refused in (
+        (Normalization.RELU_MAX, 0.5, -0.5),
+        (Normalization.MAX_ABS, -0.5, -1.5),
+        (Normalization.NONE, -40.0, float("nan")),
+    ):
+        assert RES(threshold=reached, normalize=normalize).threshold == reached
+        with pytest.raises(ConfigError, match=f"threshold: got {refused}.* scaled by {normalize.value}"):
+            RES(threshold=refused, normalize=normalize)
     with pytest.raises(ConfigError, match="power of two"):
         shallow_imputer(12)
     with pytest.raises(ConfigError, match="pass it, or use S1 or D1"):

@@ -17,8 +17,8 @@ from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import pick_device
 from lookright.engine.inference import PREDICTED
+from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import ExplainedClassifier
 from lookright.errors import ConfigError, LookrightError, NonFiniteError
 from lookright.metrics import rescale

@@ -16,7 +16,7 @@ from lookright.audit.model import open_model
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import pick_device
+from lookright.engine.run_images import pick_device
 from lookright.engine.setup import make_dataset
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.errors import ConfigError, LookrightWarning

@@ -8,7 +8,7 @@ from lookright.config import DataConfig
 from lookright.data import AnnotationSet, read_annotations
 from lookright.data.layout import find_photos
 from lookright.data.splits import is_labelled, without_labels
-from lookright.engine.evaluate import matching
+from lookright.engine.run_images import matching
 from lookright.engine.setup import warn_of_problems
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.errors import ConfigError

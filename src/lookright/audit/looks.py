@@ -17,8 +17,8 @@ from lookright.audit.occlusion import occlusion_effect
 from lookright.audit.regions import BORDER_FROM, REGIONS, border_share, region_shares
 from lookright.audit.sameness import SIDE
 from lookright.data import AnnotationSet, ExplanationDataset
-from lookright.engine.evaluate import cell_evidence
 from lookright.engine.inference import Inference, infer
+from lookright.engine.run_images import cell_evidence
 from lookright.engine.trained_run import ExplainedClassifier
 from lookright.metrics import Cell
 from lookright.metrics.reasonability import is_reasonable

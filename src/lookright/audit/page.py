@@ -21,10 +21,10 @@ from lookright.audit.subsets import Subset, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
 from lookright.files import write_html
-from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.html import environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
 from lookright.report.pictures import Photo, Photos, colours, explanation, heat_scale
+from lookright.types import REASONABLE_IOU
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -15,7 +15,7 @@ import torch
 from lookright.bench.results import describe_machine, write_results
 from lookright.bench.settings import ON_GPU, QUICK, Settings
 from lookright.bench.suite import SECTIONS, measure
-from lookright.engine.evaluate import pick_device
+from lookright.engine.run_images import pick_device
 from lookright.errors import ConfigError, DataError, LookrightError
 from lookright.models.factory import is_backbone, unknown_backbone
 

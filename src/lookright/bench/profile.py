@@ -20,7 +20,7 @@ from lookright.bench.results import describe_machine
 from lookright.bench.steps import Subject, Variant, make_subject, plain_loss, supervised_loss
 from lookright.bench.timing import synchronize
 from lookright.engine.compiled import compile_trunk
-from lookright.engine.evaluate import pick_device
+from lookright.engine.run_images import pick_device
 from lookright.errors import DataError, LookrightError
 
 PHASES = (

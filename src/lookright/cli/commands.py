@@ -69,7 +69,7 @@ def _evaluate(options: Namespace) -> None:
 
     from lookright.engine.evaluate import evaluate
     from lookright.engine.faithfulness import FaithfulnessOptions
-    from lookright.metrics.summary import LOCALIZATION
+    from lookright.metrics.localization import FIGURES
 
     data = read_config(DataConfig, options)
     changes = FaithfulnessOptions(steps=options.faithfulness_steps, images=options.faithfulness_images)
@@ -91,7 +91,7 @@ def _evaluate(options: Namespace) -> None:
     width = max(22, *map(len, plain))
     for name, figure in plain.items():
         value = "-" if figure["value"] is None else format(figure["value"], ".3f")
-        is_by_class = name in LOCALIZATION and figures["about"]["task"] == "multi-label"
+        is_by_class = name in FIGURES and figures["about"]["task"] == "multi-label"
         unit = "annotated classes of images" if is_by_class else "images"
         say(f"{name:<{width}} {value:>6}   ({figure['n']} {unit})")
     say(f"written to {folder}")

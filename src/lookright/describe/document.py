@@ -10,13 +10,15 @@ from typing import get_args, get_type_hints
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lookright.config import TrainConfig
-from lookright.describe.facts import SCORES, Entry, describe_explainer, describe_method
+from lookright.describe.facts import SCORES, SIGNS, Entry, describe_explainer, describe_method
 from lookright.describe.terminal import authors, details, explained_by, marks
 from lookright.engine.weighting import GradientRatio
 from lookright.explainers import EXPLAINERS
 from lookright.losses import METHODS
 from lookright.types import Score
 
+UNADVISED = ("gals-match",)
+"""what nobody is sent to: as it is weighed, it destroyed the network on each of three data sets"""
 COMMAND = "lookright methods --markdown > docs/methods.md"
 """What writes the page."""
 
@@ -37,6 +39,7 @@ def write_document() -> str:
         methods=methods,
         explainers=[describe_explainer(name, kind) for name, kind in EXPLAINERS.items()],
         choices=_choices(supervising),
+        unadvised=UNADVISED,
         counting=[e.name for e in supervising if e.counts_unmarked],
         not_counting=[e.name for e in supervising if e.counts_unmarked is False],
         recommended=describe_method(METHODS["auto"]),
@@ -52,17 +55,20 @@ def write_document() -> str:
 
 
 def _choices(methods: Sequence[Entry]) -> list[tuple[str, list[str]]]:
-    """Situations, and the methods that fit."""
-    uses = {e.name: tuple(sign for sign in ("positive", "negative") if sign in e.uses) for e in methods}
-    both = [e.name for e in methods if len(uses[e.name]) == 2 and "else" not in e.uses]
-    partial = [e.name for e in methods if "positive" in uses[e.name] and e.counts_unmarked is False]
+    """Situations, and the methods that fit: those that do something with these marks alone."""
+    methods = [e for e in methods if e.name not in UNADVISED]
+    positive, negative = (
+        [e.name for e in methods if sign in e.uses and set(e.needs) <= {sign}] for sign in SIGNS
+    )
+    both = [e.name for e in methods if all(sign in e.uses for sign in SIGNS) and "else" not in e.uses]
+    partial = [e.name for e in methods if e.name in positive and e.counts_unmarked is False]
     completing = [n for n, info in METHODS.items() if info.changes == "annotations" or "complete" in info.sum]
     layers = [e.name for e in methods if e.at_a_layer]
     return [
-        ("positive marks: where the evidence is", [e.name for e in methods if "positive" in uses[e.name]]),
-        ("negative marks: where it must not be", [e.name for e in methods if "negative" in uses[e.name]]),
+        ("positive marks: where the evidence is", positive),
+        ("negative marks alone: where it must not be", negative),
         ("both, and both shall count in every image", both),
-        ("positive marks on a part of the evidence: points, scribbles", partial),
+        ("positive marks on a part of the evidence: points, scribbles", completing + partial),
         ("positive marks in some of the images, or on some of the objects in them", completing),
         ("a large network, of which the last stage learns (`--train last-stage`)", layers),
         ("no annotations", ["baseline"]),

@@ -33,6 +33,8 @@ SCALES = {
     Normalization.RELU_MAX: "positive part divided by the maximum",
     Normalization.MAX_ABS: "divided by its largest magnitude",
 }
+SIGNS = ("positive", "negative")
+"""of marks"""
 _GIVEN = ("network", "target_layer", "second_order", "image_size")
 """Arguments that an explainer gets from us."""
 
@@ -65,6 +67,8 @@ class Entry:
     """the explanation that the loss is defined on, in words"""
     uses: str = ""
     """marks: positive, negative"""
+    needs: tuple[str, ...] = ()
+    """those without which it does nothing: of a sum, what any of its parts needs"""
     counts_unmarked: bool | None = None
     pools: bool | None = None
     order: str = ""
@@ -158,6 +162,7 @@ def _describe_change(info: MethodInfo, change: _Change) -> Entry:
         doc.equation,
         doc.notes,
         uses=kind.uses,
+        needs=_needs(kind.uses),
         counts_unmarked=counts_unmarked,
         cost=cost,
         options=_options(kind, doc),
@@ -177,7 +182,8 @@ def _describe_sum(info: MethodInfo) -> Entry:
         info.sum,
         "Another name for this sum. Its parts:\n\n" + "\n".join(f"* {p.name}: {p.summary}" for p in parts),
         explanation=f"as its losses look at it (lookright methods {', '.join(p.name for p in losses)})",
-        uses=", ".join(sign for sign in ("positive", "negative") if any(sign in p.uses for p in parts)),
+        uses=", ".join(sign for sign in SIGNS if any(sign in p.uses for p in parts)),
+        needs=tuple(sign for sign in SIGNS if any(sign in p.needs for p in parts)),
         counts_unmarked=any(part.counts_unmarked for part in parts),
         pools=any(bool(part.pools) for part in parts),
         order=max(part.order for part in losses),  # second is more than first
@@ -227,6 +233,7 @@ def _describe_loss(
         explained_by=loss.request.explainer or "",
         explanation=_explanation(loss.request, explainer),
         uses=loss.uses,
+        needs=_needs(loss.uses),
         counts_unmarked=loss.counts_unmarked,
         pools=loss.pools,
         order=explainer.order,
@@ -235,6 +242,12 @@ def _describe_loss(
         options=_options(takes, doc, only_with_default=given),
         at_a_layer=issubclass(explainer, LayerExplainer),
     )
+
+
+def _needs(uses: str) -> tuple[str, ...]:
+    """Of marks, those that are the only ones that something uses."""
+    used = tuple(sign for sign in SIGNS if sign in uses)
+    return used if len(used) == 1 else ()
 
 
 def _explanation(request: Request, explainer: type[Explainer]) -> str:

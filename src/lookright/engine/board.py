@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lookright.errors import ConfigError
+
+
+def find_writer() -> Callable[[Path], Any]:
+    """Give what opens a TensorBoard folder to write to; importing it takes a moment.
+
+    Raises:
+        ConfigError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "tensorboard: not installed; pip install 'lookright[tensorboard]', or leave --tensorboard out"
+        ) from error
+    return SummaryWriter
 
 
 class Board:
@@ -19,13 +35,7 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ConfigError(
-                "tensorboard: not installed; pip install 'lookright[tensorboard]', or leave --tensorboard out"
-            ) from error
-        self._writer = SummaryWriter(folder)
+        self._writer = find_writer()(folder)
 
     def write(self, row: Mapping[str, float | int | None]) -> None:
         """Add one epoch."""

@@ -57,6 +57,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         facts = json.loads(metadata[KEY])
+        if not isinstance(facts, dict):
+            raise ValueError("its facts are no object")
     except KeyError as error:
         raise CheckpointError(
             f"{path}: not a checkpoint of a lookright run; load bare weights with --from {path}"
@@ -64,6 +66,28 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({error}); delete it and train the run again") from error
     return tensors, facts
+
+
+def fact(facts: Mapping[str, Any], name: str, path: Path, *kinds: type) -> Any:
+    """Give a fact of a checkpoint.
+
+    Args:
+        facts: as `load_checkpoint` gives them
+        name: of the fact
+        path: of the checkpoint, for the message
+        kinds: which types it may have
+
+    Raises:
+        CheckpointError: it is not there, or of another type.
+
+    Example:
+        >>> fact({"classes": ["a", "b"]}, "classes", Path("best.safetensors"), list)
+        ['a', 'b']
+    """
+    if name not in facts or not isinstance(facts[name], kinds):
+        told = f"says {facts[name]!r} for" if name in facts else "does not say"
+        raise CheckpointError(f"{path}: damaged ({told} '{name}'); delete it and train the run again")
+    return facts[name]
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lookright.config import DataConfig
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import images_of, pick_device
 from lookright.engine.faithfulness import FaithfulnessOptions, check_supported, measure_faithfulness
 from lookright.engine.inference import infer
+from lookright.engine.run_images import images_of, pick_device
 from lookright.engine.trained_run import TrainedRun, open_run
 
 

@@ -183,10 +183,11 @@ class FeatureCache:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Nobody else opens or deletes a file."""
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True)
-            (self.folder / "CACHEDIR.TAG").write_text(_TAG, encoding="utf-8")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tag = self.folder / "CACHEDIR.TAG"
         with FileLock(self.folder / "lock", timeout=_LOCK_SECONDS):
+            if not tag.exists():
+                tag.write_text(_TAG, encoding="utf-8")
             yield
 
     def _delete(self, folder: Path) -> bool:

@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, Item, load_image
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import pick_device
 from lookright.engine.inference import ANNOTATED, PREDICTED
+from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.metrics.multilabel import PRESENT
 from lookright.types import Rows, Task

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from types import NoneType
 from typing import Any, NamedTuple
 
 import timm
@@ -18,6 +19,7 @@ from torch import Tensor
 import lookright
 from lookright.config import TrainConfig
 from lookright.engine.checkpoint import (
+    fact,
     load_checkpoint,
     optimizer_tensors,
     prefixed,
@@ -87,23 +89,24 @@ class Journal:
     def out_of_patience(self) -> bool:
         """Whether the last epoch that was better than all before lies further back than the options allow.
 
-        An epoch as good as the best is kept, but is no progress: a plateau ends a run.
+        An epoch as good as the best is kept, but is no progress: a plateau ends a run. Epochs that nobody
+        looked at count from the next one that somebody did. Where the last epoch is kept, no run ends early.
         """
-        if self.config.patience is None or not self.rows:
+        if self.config.patience is None or self._keeps_last:
             return False
         values = [self._value(row) for row in self.rows]
-        return len(values) - 1 - values.index(max(values)) >= self.config.patience
+        seen = [epoch for epoch, value in enumerate(values) if value > -math.inf]
+        return bool(seen) and seen[-1] - values.index(max(values)) >= self.config.patience
 
     def save(self, is_best: bool) -> None:
         """Keep the network and the optimizer as they are now, after an epoch that was added."""
-        network = prefixed("network", self._state.read())
+        due = time.monotonic() - self._written >= WRITE_SECONDS
+        network = prefixed("network", self._state.read(copied=not due))
         rest = prefixed("objective", self.setup.objective.state_dict())
         rest |= prefixed("optimizer", optimizer_tensors(self.optimizer))
-        facts = self.facts("running") | {"log": list(self.rows)}
-        due = time.monotonic() - self._written >= WRITE_SECONDS
         if not due:  # training goes on meanwhile
-            network = prefixed("network", self._state.read(copied=True))
             rest = {name: tensor.clone() for name, tensor in rest.items()}
+        facts = self.facts("running") | {"log": list(self.rows)}
         if is_best:
             self._best = _State(network, facts)
         self._last = _State(network | rest, facts)
@@ -141,10 +144,11 @@ class Journal:
         load_exactly(self.setup.classifier.network, stripped("network", tensors), last)
         load_exactly(self.setup.objective, stripped("objective", tensors), last)
         restore_optimizer(self.optimizer, optimizer)
-        self.command = facts["command"]  # the one that made the run, not the one that goes on with it
-        self.rows = facts["log"]
-        value = facts["best_value"]
-        self.best_value, self.best_epoch = -math.inf if value is None else value, facts["best_epoch"]
+        self.command = fact(facts, "command", last, str)  # of who made the run, not of who goes on with it
+        self.rows = fact(facts, "log", last, list)
+        value = fact(facts, "best_value", last, float, int, NoneType)
+        self.best_value = -math.inf if value is None else value
+        self.best_epoch = fact(facts, "best_epoch", last, int)
         return True
 
     def write_facts(self, status: str) -> None:
@@ -183,10 +187,14 @@ class Journal:
             "photos_from_memory": _rounded(setup.train.from_memory),
         }
 
+    @property
+    def _keeps_last(self) -> bool:
+        return self.config.best == "last" or self.setup.val is None
+
     def _value(self, row: Row) -> float:
         """Give the figure that decides which epoch is best."""
         performance, reasonability = row.get(self.setup.output.decisive), row.get("val_iou")
-        if self.config.best == "last" or self.setup.val is None:
+        if self._keeps_last:
             return float(len(self.rows))
         if performance is None:  # an epoch that nobody looked at
             return -math.inf

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import images_of, stored_trunk
 from lookright.engine.features import FeatureStore
 from lookright.engine.loading import load_batches
+from lookright.engine.run_images import images_of, stored_trunk
 from lookright.engine.setup import make_objective
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
@@ -50,7 +50,7 @@ def measure(
 
     Raises:
         CheckpointError, DataError: no such run or split; no image of the split is annotated.
-        ConfigError: the method supervises no explanation, or does not fit the network.
+        ConfigError: the method supervises no explanation, or does not fit the network or the run's task.
     """
     run = open_run(path)
     config = replace(
@@ -61,7 +61,7 @@ def measure(
     )
     network = place(run.classifier.network, "cpu")
     apply_scope(network, config.train, image_size=config.image_size)
-    objective = make_objective(config, run.classifier, run.explainer)
+    objective = make_objective(config, run.classifier, run.explainer, run.output.task)
     if not objective.terms:
         raise ConfigError(f"method: {config.method} supervises no explanation: there is nothing to measure")
     images, dataset = images_of(run, split, config, config, negatives=True)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 
 from lookright.config import TrainConfig
+from lookright.engine.board import find_writer
 from lookright.errors import ConfigError
+from lookright.losses import RES, ExplanationLoss, build_objective, parse_method
+
+_ANY_STRIDE = 32
+"""of imputers that are made only to see what they are"""
 
 
 def check_options(config: TrainConfig) -> None:
@@ -35,9 +40,40 @@ def check_options(config: TrainConfig) -> None:
     for name in ("warmup", "explanation_warmup"):
         if not 0 <= getattr(config, name) <= 1:
             wrong.append(f"{name}: got {getattr(config, name)}, need a share in [0, 1]")
-    if config.method == "res-l" and config.stop_gradient and not config.regularizer and config.devices > 1:
-        wrong.append(
-            "stop_gradient: needs --regularizer with several devices: the imputer learns from it alone"
-        )
+    if config.tensorboard:
+        try:
+            find_writer()
+        except ConfigError as error:
+            wrong.append(str(error))
+    wrong += _combinations(config)
     if wrong:
         raise ConfigError("; ".join(wrong))
+
+
+def _combinations(config: TrainConfig) -> list[str]:
+    """What a method does not go together with; what is wrong in itself, who makes its parts says."""
+    try:
+        names = [part.name for part in parse_method(config)]
+        several = config.devices * config.nodes > 1
+        terms = build_objective(config, stride=_ANY_STRIDE).terms if several else ()
+    except ConfigError:
+        return []
+    wrong = []
+    if config.compile and "exchange" in names:
+        wrong.append(
+            "compile: the method exchange changes features inside what would be compiled; leave out "
+            "--compile, or use another method"
+        )
+    if any(_learns_nothing(term.loss) for term in terms):
+        wrong.append(
+            "stop_gradient: needs a regularizer with several devices: the imputer learns from it alone, and "
+            "they wait for a gradient of every weight; add --regularizer 1, say"
+        )
+    return wrong
+
+
+def _learns_nothing(loss: ExplanationLoss) -> bool:
+    """Whether a loss has weights that its value does not depend on."""
+    if not isinstance(loss, RES):
+        return False
+    return loss.stop_gradient and not loss.regularizer and any(True for _ in loss.imputer.parameters())

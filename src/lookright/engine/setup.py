@@ -32,6 +32,7 @@ from lookright.engine.batch_changes import (
 from lookright.engine.boundary import Boundary, find_boundary
 from lookright.engine.completion import Completion
 from lookright.engine.frozen_units import frozen_units
+from lookright.engine.loading import share_out
 from lookright.engine.option_check import check_options
 from lookright.engine.streaming import check_stream, make_stream
 from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
@@ -109,6 +110,7 @@ def set_up(config: TrainConfig) -> Setup:
     train = make_images(data, "train", classifier, config, output, isolation)
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
+    share_out(train, config, world_size=config.devices * config.nodes)  # or refuse
     objective = make_objective(config, classifier, explainer, output.task, images=len(train))
     counterexamples, exchange = make_counterexamples(config), make_exchange(config)
     exchanges, boundary = None, None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 
 from lookright.config import TrainConfig
-from lookright.engine.checkpoint import load_checkpoint, stripped
+from lookright.engine.checkpoint import fact, load_checkpoint, stripped
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.tasks import PLAIN, Data, Output
 from lookright.errors import CheckpointError
@@ -54,7 +55,7 @@ def start_from(classifier: Classifier, source: Path, data: Data) -> Output:
         return Output(data.task)
     folder = RunFolder(source)
     tensors, facts = load_checkpoint(folder.best)
-    theirs, classes = tuple(facts["classes"]), data.classes
+    theirs, classes = tuple(fact(facts, "classes", folder.best, list)), data.classes
     output = Output.from_facts(facts)
     if output.task is not data.task:
         raise CheckpointError(
@@ -79,13 +80,14 @@ def open_run(path: Path) -> TrainedRun:
     folder = RunFolder(path)
     config = folder.config()
     tensors, facts = load_checkpoint(folder.best)
-    classes, output = tuple(facts["classes"]), Output.from_facts(facts)
+    classes, output = tuple(fact(facts, "classes", folder.best, list)), Output.from_facts(facts)
+    target_layer = fact(facts, "target_layer", folder.best, str, NoneType)
     outputs = 1 if output.task is Task.REGRESSION else len(classes)
     classifier = create(config.backbone, num_classes=outputs, weights="none", image_size=config.image_size)
     load_exactly(classifier.network, stripped("network", tensors), str(folder.best))
     classifier.network.eval()
     explainer = make_explainer(
-        config.explainer, classifier.network, facts["target_layer"], image_size=config.image_size
+        config.explainer, classifier.network, target_layer, image_size=config.image_size
     )
     return TrainedRun(
         folder=folder,

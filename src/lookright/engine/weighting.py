@@ -42,13 +42,15 @@ class GradientRatio:
         self.objective = objective
         self.steps = max(1, steps)
         self.balanced = [i for i, balanced in enumerate(objective.balanced) if balanced]
+        self._is_closed = not self.balanced
         if self.is_open:
             objective.scale[self.balanced] = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether a balanced term waits for its scale."""
-        return bool(self.balanced) and int(self.objective.steps_measured) < self.steps
+        """Whether a balanced term waits for its scale. Once none does, that stays: nobody asks the device."""
+        self._is_closed = self._is_closed or int(self.objective.steps_measured) >= self.steps
+        return not self._is_closed
 
     @property
     def is_due(self) -> bool:

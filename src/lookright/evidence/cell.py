@@ -22,12 +22,13 @@ from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset
 from lookright.data.derive import mark_outside
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import cell_evidence, pick_device, tell
+from lookright.engine.evaluate import tell
 from lookright.engine.faithfulness import measure_faithfulness
 from lookright.engine.features import FeatureStore
 from lookright.engine.inference import Inference, infer
 from lookright.engine.many import train_many
 from lookright.engine.run_folder import RunFolder
+from lookright.engine.run_images import cell_evidence, pick_device
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk

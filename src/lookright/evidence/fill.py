@@ -9,7 +9,7 @@ from dataclasses import replace
 from lookright.config import TrainConfig
 from lookright.data.shards import is_sharded
 from lookright.engine.channels_last import place
-from lookright.engine.evaluate import pick_device
+from lookright.engine.run_images import pick_device
 from lookright.engine.setup import choose, make_classifier, make_dataset
 from lookright.engine.trunk import make_trunk
 from lookright.errors import LookrightError

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from lookright.explainers.multi_head import multi_head_attention
+from lookright.models.softmax import is_over_keys
 from lookright.precision import as_autocast
 
-_SOFTMAX = (torch.softmax, torch.Tensor.softmax, torch.special.softmax, F.softmax)
 _HALF = (torch.float16, torch.bfloat16)
 
 
@@ -72,7 +72,7 @@ class _Recorder(TorchFunctionMode):
         if func is F.multi_head_attention_forward:
             return multi_head_attention(self._attend, *args, **kwargs)
         output = func(*args, **kwargs)
-        if func in _SOFTMAX and _is_attention(output, kwargs.get("dim", args[1] if len(args) > 1 else None)):
+        if is_over_keys(func, output, args, kwargs):
             # What comes next may work in place (a mask, say), which the recorded matrix must not see.
             return self._record(output).clone()
         return output
@@ -112,12 +112,6 @@ class _Recorder(TorchFunctionMode):
             attention = self._record(_softmax(scores, attn_mask))
             dropped = F.dropout(attention, dropout_p) if dropout_p > 0 else attention
             return (dropped @ value).to(given), dropped
-
-
-def _is_attention(output: Tensor, dim: int | None) -> bool:
-    """Whether a softmax is one of attention: of (..., heads, N, M), or of (B, N, N) with a single head."""
-    square = output.ndim == 3 and output.shape[1] == output.shape[2]
-    return (output.ndim > 3 or square) and dim in (-1, output.ndim - 1)
 
 
 def _softmax(scores: Tensor, mask: Tensor | None) -> Tensor:

@@ -17,28 +17,31 @@ from torch.nn import functional as F
 
 _aten = torch.ops.aten
 
-_sites_alone = False
-"""whether gradients of weights are left out: a backward pass of one's own cannot know who asks for them"""
+_SITES_ALONE = "lookright.sites_alone"
+"""whether gradients of weights are left out: a backward pass of one's own cannot know who asks for them.
+torch keeps it for each thread, and hands it on to those in which autograd runs backward passes"""
 
 
 @contextmanager
 def sites_alone() -> Iterator[None]:
     """Within this context a backward pass gives no gradients of weights: those of layers and images alone."""
-    global _sites_alone  # not of the thread: autograd may run backward passes in threads of its own
-    before, _sites_alone = _sites_alone, True
+    before = not weights_are_asked_for()
+    torch._C._stash_obj_in_tls(_SITES_ALONE, True)
     try:
         yield
     finally:
-        _sites_alone = before
+        torch._C._stash_obj_in_tls(_SITES_ALONE, before)
 
 
 def weights_are_asked_for() -> bool:
-    """Whether a backward pass gives gradients of weights: it does outside `sites_alone`."""
-    return not _sites_alone
+    """Whether a backward pass gives gradients of weights: it does outside `sites_alone`, and compiled."""
+    if torch.compiler.is_compiling() or not torch._C._is_key_in_tls(_SITES_ALONE):
+        return True
+    return not torch._C._get_obj_in_tls(_SITES_ALONE)
 
 
 def conv2d(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -46,7 +49,7 @@ def conv2d(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    r"""Convolve, as `torch.nn.functional.conv2d`: y = w * x + b.
+    r"""Convolve, as `torch.nn.functional.conv2d`: y = w * x + b, x being the input.
 
     With g the gradient of y, the first backward pass gives dx = w^T g and dw = corr(x, g). Both are bilinear,
     so with u and v the gradients of dx and dw the second one gives
@@ -61,14 +64,14 @@ def conv2d(
         >>> torch.autograd.gradgradcheck(lambda x, w: conv2d(x, w, groups=4), (x, w))
         True
     """
-    if not _is_ours(x) or isinstance(padding, str):
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
-    y: Tensor = _Convolution.apply(x, weight, (_pair(stride), _pair(padding), _pair(dilation), groups))
+    if not _is_ours(input) or isinstance(padding, str):
+        return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    y: Tensor = _Convolution.apply(input, weight, (_pair(stride), _pair(padding), _pair(dilation), groups))
     return y if bias is None else y + bias.view(-1, 1, 1)
 
 
 def batch_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
     weight: Tensor | None = None,
@@ -77,7 +80,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    r"""Normalise, as `torch.nn.functional.batch_norm`: y = w z + b, z = (x - mean) s.
+    r"""Normalise, as `torch.nn.functional.batch_norm`: y = w z + b, z = (x - mean) s of input x.
 
     With s = 1 / sqrt(var + eps), m the mean over images and places, and g the gradient of y, the first
     backward pass gives
@@ -95,9 +98,10 @@ def batch_norm(
         >>> torch.autograd.gradgradcheck(lambda x: batch_norm(x, None, None, training=True), x)
         True
     """
-    if not _is_ours(x) or not x.is_floating_point() or (weight is not None and weight.dtype != x.dtype):
-        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    y: Tensor = _BatchNorm.apply(x, weight, bias, running_mean, running_var, training, momentum, eps)
+    other_type = not input.is_floating_point() or (weight is not None and weight.dtype != input.dtype)
+    if other_type or not _is_ours(input):
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    y: Tensor = _BatchNorm.apply(input, weight, bias, running_mean, running_var, training, momentum, eps)
     return y
 
 
@@ -140,7 +144,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, weight = ctx.saved_tensors
-        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not _sites_alone)
+        wanted = (ctx.needs_input_grad[0], ctx.needs_input_grad[1] and weights_are_asked_for())
         return *_ConvolutionGradient.apply(gradients[0], x, weight, ctx.geometry, wanted), None
 
 
@@ -199,7 +203,8 @@ class _BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, weight, mean, scale = ctx.saved_tensors
         found = _BatchNormGradient.apply(gradients[0], x, weight, mean, scale, ctx.training, ctx.eps)
-        wanted = [need and not (i and _sites_alone) for i, need in enumerate(ctx.needs_input_grad[:3])]
+        needed = ctx.needs_input_grad[:3]
+        wanted = [need and (i == 0 or weights_are_asked_for()) for i, need in enumerate(needed)]
         return *(g if want else None for g, want in zip(found, wanted, strict=True)), *[None] * 5
 
 

@@ -19,23 +19,23 @@ from lookright.explainers.double_backward_layer_norm import layer_norm
 from lookright.explainers.multi_head import is_output_alone, multi_head_attention
 
 
-def _hardsigmoid(x: Tensor, inplace: bool = False) -> Tensor:
-    return F.relu6(x + 3) / 6
+def _hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    return F.relu6(input + 3) / 6
 
 
-def _mean(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _mean(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Of a grid as a sum: the gradient of a mean is written for each cell, that of a sum is not."""
     dim = kwargs.get("dim", args[0] if args else None)
     dims = {dim} if isinstance(dim, int) else set(dim or ())
-    if x.ndim != 4 or {d % 4 for d in dims} != {2, 3}:
-        return x.mean(*args, **kwargs)
-    return x.sum(*args, **kwargs) / (x.shape[2] * x.shape[3])
+    if input.ndim != 4 or {d % 4 for d in dims} != {2, 3}:
+        return input.mean(*args, **kwargs)
+    return input.sum(*args, **kwargs) / (input.shape[2] * input.shape[3])
 
 
-def _adaptive_avg_pool(x: Tensor, output_size: Any) -> Tensor:
-    if x.ndim != 4 or output_size not in (1, (1, 1), [1, 1]):
-        return F.adaptive_avg_pool2d(x, output_size)
-    return _mean(x, (2, 3), keepdim=True)
+def _adaptive_avg_pool(input: Tensor, output_size: Any) -> Tensor:
+    if input.ndim != 4 or output_size not in (1, (1, 1), [1, 1]):
+        return F.adaptive_avg_pool2d(input, output_size)
+    return _mean(input, (2, 3), keepdim=True)
 
 
 def _multi_head_attention(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None]:

@@ -95,13 +95,13 @@ class ExplanationLoss(nn.Module):
     """where it comes from"""
     uses: ClassVar[str] = ""
     """the marks it can use"""
-    counts_unmarked: ClassVar[bool] = False
-    """whether its definition moves with cells that nobody marked"""
+    counts_unmarked: bool = False
+    """whether its definition moves with cells that nobody marked; of an instance, with its options"""
     needs_softmax: bool = False
     """whether its definition needs the probabilities of one class among others; losses that explain another
     score than the logit need not say so"""
-    pools: ClassVar[bool] = False
-    """whether an image's contribution depends on the rest of the batch"""
+    pools: bool = False
+    """whether an image's contribution depends on the rest of the batch; of an instance, with its options"""
     differs: ClassVar[str] = ""
     """what differs from the authors' code, and which option gives their variant"""
     cost: ClassVar[str] = ""
@@ -237,3 +237,13 @@ def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) 
     if annotated.shape != (batch,):
         raise ConfigError(f"annotated: got shape {tuple(annotated.shape)}, need ({batch},) booleans")
     return annotated.bool()
+
+
+def has_positive(annotation: Tensor) -> Tensor:
+    """Whether an image has a positive mark, (B, 1, h, w) -> (B,) bool.
+
+    Example:
+        >>> has_positive(torch.tensor([[[[0.0, 1.0]]], [[[-1.0, 0.0]]]]))
+        tensor([ True, False])
+    """
+    return (annotation > 0).flatten(1).any(dim=1)

@@ -44,6 +44,7 @@ class R4(ExplanationLoss):
     uses = "negative"
     cost = "an interval pass through the network and back"
     differs = "the larger end of the gradient's interval counts; the authors' code adds up both"
+    needs_softmax = True
     request = Request(explainer="input-gradient-bounds", normalization=Normalization.NONE, channels=True)
 
     def __init__(self, *, squared: bool = False, epsilon: float | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lookright.losses.base import ExplanationLoss
+from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.types import Normalization, Request, Score
 
 _OF_CROSS_ENTROPY = Request(
@@ -78,8 +78,8 @@ class GALSSuppress(ExplanationLoss):
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Mean absolute gradient outside, (B,)."""
         positive, negative = annotation.clamp(min=0), (-annotation).clamp(min=0)
-        has_positive = (positive > 0).flatten(1).any(dim=1)[:, None, None, None]
-        outside = (1 - positive).where(has_positive, negative)
+        is_marked = has_positive(annotation)[:, None, None, None]
+        outside = (1 - positive).where(is_marked, negative)
         return (explanation.abs() * outside).mean(dim=(1, 2, 3))
 
 

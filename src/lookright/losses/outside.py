@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookright.losses.base import ExplanationLoss
+from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.types import Normalization, Request, Score
 
 
@@ -16,7 +16,8 @@ class Outside(enum.Enum):
     """Which cells count as outside."""
 
     COMPLEMENT = "complement"
-    """The negative marks; in an image without any, what lies a cell or more off its positive marks."""
+    """The negative marks; in an image without any, the cells that neither are marked positive nor touch one
+    that is. An image without any mark has none."""
     NEGATIVE = "negative"
     """The negative marks alone: an image without any contributes nothing."""
 
@@ -29,8 +30,9 @@ class Evidence(ExplanationLoss):
     For a network that ends in global average pooling and a linear head, h w M is the class activation map of
     the logit difference: its mean over the grid is that difference (without biases), so the loss bounds how
     much of the *decision* comes from outside. A loss on a normalised map cannot do that: it is blind to the
-    amount of evidence and can repaint the map while the model keeps its shortcut. In an image without
-    negative marks the unmarked cells are outside, by definition.
+    amount of evidence and can repaint the map while the model keeps its shortcut. Outside are the negative
+    marks; in an image without any, all cells but the positive ones and the ring of one cell around them,
+    where the border of what was marked lies.
 
     Args:
         outside: which cells; an image without any such cell contributes 0
@@ -52,6 +54,7 @@ class Evidence(ExplanationLoss):
     def __init__(self, outside: Outside = Outside.COMPLEMENT) -> None:
         super().__init__()
         self.outside = outside
+        self.counts_unmarked = outside is Outside.COMPLEMENT
 
     def cells(self, annotation: Tensor) -> Tensor:
         """Give the cells that count as outside, (B, 1, h, w) bool."""
@@ -61,7 +64,7 @@ class Evidence(ExplanationLoss):
         positive = (annotation > 0).float()
         near = F.max_pool2d(positive, kernel_size=3, stride=1, padding=1) > 0
         marked_negative = negative.flatten(1).any(dim=1)[:, None, None, None]
-        marked_positive = positive.flatten(1).any(dim=1)[:, None, None, None]
+        marked_positive = has_positive(annotation)[:, None, None, None]
         return negative | (~near & marked_positive & ~marked_negative)
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
@@ -136,5 +139,5 @@ class RRRStar(ExplanationLoss):
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Sum of squares off the positive marks, (B,)."""
         positive = annotation.clamp(min=0)
-        outside = (1 - positive) * (positive > 0).flatten(1).any(dim=1)[:, None, None, None]
+        outside = (1 - positive) * has_positive(annotation)[:, None, None, None]
         return (explanation.square() * outside).sum(dim=(1, 2, 3))

@@ -7,8 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss
-from lookright.losses.pointwise import has_positive
+from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request, Score
 
@@ -64,8 +63,8 @@ class Energy(ExplanationLoss):
     One minus the energy-based pointing game (Wang et al., CVPR Workshops 2020). It asks where the energy is,
     not for all of the annotation to be covered, and so forgives boxes. Every unmarked cell is off the
     annotation. The weight of a graded mark is its magnitude. An image without a positive mark contributes 0.
-    One without positive energy (sum A < 1e-6) has no share: it contributes 1, and its gradient is 0 unless
-    some cell is positive, so that the prediction loss has to bring its energy back.
+    The divisor is at least 1e-6, so that the loss of an image goes to 1 as its positive energy vanishes;
+    without any its gradient is 0, and the prediction loss has to bring the energy back.
 
     Shapes:
         explanation (B, 1, h, w) any scale, annotation (B, 1, H, W) -> scalar in [0, 1]

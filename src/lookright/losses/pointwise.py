@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult, has_positive
 from lookright.losses.reduce import global_mean
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request
@@ -73,11 +73,6 @@ class Pointwise(ExplanationLoss):
         return values * has_positive(annotation) if self.needs_positive else values
 
 
-def has_positive(annotation: Tensor) -> Tensor:
-    """Whether an image has a positive mark, (B, 1, h, w) -> (B,) bool."""
-    return (annotation > 0).flatten(1).any(dim=1)
-
-
 class HAICS(Pointwise):
     r"""Binary cross-entropy on the marked cells (HAICS: Shen et al., CHI Extended Abstracts 2021).
 
@@ -108,7 +103,7 @@ class HAICS(Pointwise):
 
     def __init__(self, *, published: bool = False) -> None:
         super().__init__()
-        self.published = published
+        self.published = self.pools = self.counts_unmarked = published
 
     def cells(self, explanation: Tensor, target: Tensor) -> Tensor:
         """Binary cross-entropy, (B, 1, h, w)."""

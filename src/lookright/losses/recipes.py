@@ -143,7 +143,7 @@ def evidence_terms(*, outside: str = "complement", overlap: float = 0.0) -> list
     """Make the terms of evidence.
 
     Args:
-        outside: complement (all but the positive marks, where there are no negative ones) or negative
+        outside: complement (the negative marks; without any, what does not touch a positive one) or negative
         overlap: weight of the soft IoU added to it; 0 leaves it out
     """
     _check_choice("outside", outside, [kind.value for kind in Outside])

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
+from lookright.losses.base import ExplanationLoss, LossInputs, LossResult, has_positive
 from lookright.losses.reduce import global_mean
 from lookright.normalize import min_max
 from lookright.types import Normalization, Request
@@ -88,7 +88,7 @@ class RobustViT(ExplanationLoss):
         size = annotation.shape[-2:]
         shown = min_max(F.interpolate(explanation, size=size, mode="bilinear", align_corners=False))
         positive, negative = annotation.clamp(min=0), (-annotation).clamp(min=0)
-        is_marked = (positive > 0).flatten(1).any(dim=1)[:, None, None, None]
+        is_marked = has_positive(annotation)[:, None, None, None]
         background = (1 - positive).where(is_marked, negative)
         squares = (shown * background).square(), ((shown - 1) * positive).square()
         outside, inside = (square.mean(dim=(1, 2, 3)) for square in squares)

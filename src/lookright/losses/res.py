@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -18,6 +19,14 @@ SHARPNESS = 5.0
 """Steepness of the tanh that stands in for the step at the threshold."""
 PLAIN = 2.0
 """Steepness without tanh: that of 2 M - 1, which takes [0, 1] to [-1, 1]."""
+
+_REACH = {
+    Normalization.MIN_MAX: (0.0, 1.0),
+    Normalization.RELU_MAX: (0.0, 1.0),
+    Normalization.MAX_ABS: (-1.0, 1.0),
+    Normalization.NONE: (-math.inf, math.inf),
+}
+"""Between which values the cells of a map lie."""
 
 
 class RES(ExplanationLoss):
@@ -38,6 +47,9 @@ class RES(ExplanationLoss):
     `per_image=True` takes them image by image, and the mean of the hinges. Unmarked cells do not enter eff;
     they do enter |M - g(F+)|, by definition, as do images with only negative marks.
 
+    A graded mark is a target, not a weight, whatever --combine says: tanh shall come to F, and the map to
+    g(F+), so that a faint positive mark asks for a map just above alpha. In alpha its sign counts.
+
     tanh stands in for the step at alpha. `tanh=False` puts clamp(2 (M - alpha), -1, 1) in its place: alpha
     still goes to 0, and a fixed alpha of 0.5 makes it 2 M - 1. The clamp keeps eff in [0, 2], so that eta
     means the same, and does not pull a positive cell far above alpha back to the line.
@@ -45,7 +57,8 @@ class RES(ExplanationLoss):
     Args:
         imputer: g
         slack: eta >= 0, in units of eff, which lies in [0, 2]
-        threshold: None for the adaptive alpha, or a fixed one in [0, 1]
+        threshold: None for the adaptive alpha, or a fixed one that the map can reach: in [0, 1], or in
+            [-1, 1] with max-abs; any number with none
         regularizer: reg >= 0; keeps a learned g near F+
         stop_gradient: g is a fixed target of the map and learns from the regulariser alone, so that it
             cannot chase the map
@@ -89,9 +102,11 @@ class RES(ExplanationLoss):
             raise ConfigError(f"slack: got {slack}, need 0 or more")
         if regularizer < 0:
             raise ConfigError(f"regularizer: got {regularizer}, need 0 or more")
-        if threshold is not None and not 0 <= threshold <= 1:
+        lowest, highest = _REACH[normalize]
+        if threshold is not None and not (lowest <= threshold <= highest and math.isfinite(threshold)):
             raise ConfigError(
-                f"threshold: got {threshold}, need a number in [0, 1], or None for the adaptive one"
+                f"threshold: got {threshold}, need a number that a map can reach that is scaled by "
+                f"{normalize.value}, in [{lowest:g}, {highest:g}], or None for the adaptive one"
             )
         self.imputer = GaussianImputer() if imputer is None else imputer
         self.slack = slack

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from lookright.errors import ConfigError
-from lookright.losses.base import LossInputs, LossResult
-from lookright.losses.pointwise import Pointwise, has_positive
+from lookright.losses.base import LossInputs, LossResult, has_positive
+from lookright.losses.pointwise import Pointwise
 from lookright.losses.reduce import global_mean
+from lookright.types import REASONABLE_IOU
 
-REASONABLE_IOU = 0.5
 # [reasonable][accurate] -> weights of prediction and explanation
 _WEIGHTS = (((1.0, 1.0), (0.4, 1.6)), ((0.8, 0.2), (1.0, 0.0)))
 

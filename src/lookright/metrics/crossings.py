@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lookright.metrics.localization import THRESHOLD
-from lookright.metrics.pixels import enlarge, mask_of
+from lookright.metrics.pixels import interpolation, mask_of
 from lookright.normalize import EPSILON
 
 _TOGETHER = 64
@@ -56,7 +56,7 @@ class Crossings:
         behind = (self._start.cpu().to(torch.float64) + 0.5) / per_cell - 0.5 - left
         self._behind = (behind * per_cell).to(torch.float32).to(device)
         self._up, self._across = (
-            _interpolation(*side).to(device) for side in zip(grid, (self._height, pixels), strict=True)
+            interpolation(*side).to(device) for side in zip(grid, (self._height, pixels), strict=True)
         )
         self._up_corners, self._across_corners = _corners(self._up), _corners(self._across)
         self._marked = running.index_select(2, end) - running.index_select(2, self._start)
@@ -102,16 +102,11 @@ class Crossings:
         return (shared / (covered + positive - shared)).masked_fill(positive == 0, torch.nan)
 
 
-def _interpolation(cells: int, pixels: int) -> Tensor:
-    """Bilinear interpolation along one side, as a matrix (pixels, cells)."""
-    return enlarge(torch.eye(cells)[None, None], (pixels, cells))[0, 0]
-
-
-def _corners(interpolation: Tensor) -> Tensor:
-    """The rows at both ends of every straight piece."""
-    first = (interpolation > 0).float().argmax(dim=1)
-    mixed = (interpolation > 0).sum(dim=1)
+def _corners(along: Tensor) -> Tensor:
+    """The rows of an interpolation at both ends of every straight piece."""
+    first = (along > 0).float().argmax(dim=1)
+    mixed = (along > 0).sum(dim=1)
     piece = 2 * first + mixed  # pixels of one piece have the same cells
     changes = (piece.diff() != 0).nonzero()[:, 0]
     ends = {0, len(piece) - 1, *changes.tolist(), *(changes + 1).tolist()}
-    return interpolation[sorted(ends)]
+    return along[sorted(ends)]

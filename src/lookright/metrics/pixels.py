@@ -118,11 +118,16 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if maps.device.type != "cpu" or max(height, width) > SMALL_MAP:
         return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
     with torch.autocast("cpu", enabled=False):
-        return _interpolation(height, size[0]) @ maps @ _interpolation(width, size[1]).T
+        return interpolation(height, size[0]) @ maps @ interpolation(width, size[1]).T
 
 
 @lru_cache(maxsize=16)
-def _interpolation(cells: int, pixels: int) -> Tensor:
-    """Bilinear interpolation along one side, as a matrix (pixels, cells)."""
+def interpolation(cells: int, pixels: int) -> Tensor:
+    """Bilinear interpolation along one side, as a matrix (pixels, cells), on the CPU; not to be changed.
+
+    Example:
+        >>> interpolation(2, 4)[1]
+        tensor([0.7500, 0.2500])
+    """
     one_by_one = torch.eye(cells)[None]
     return F.interpolate(one_by_one, size=pixels, mode="linear", align_corners=False)[0].T.contiguous()

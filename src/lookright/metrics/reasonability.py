@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-REASONABLE_IOU = 0.5
+from lookright.types import REASONABLE_IOU
 
 
 class Cell(enum.Enum):

@@ -17,10 +17,10 @@ from lookright.files import open_csv, replacing
 from lookright.metrics.evidence_outside import OUTSIDE
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_accuracy, worst_group
+from lookright.metrics.localization import FIGURES as LOCALIZATION
 from lookright.metrics.performance import per_class_accuracy, performance
-from lookright.metrics.reasonability import REASONABLE_IOU, ReasonabilityMatrix, is_reasonable
-
-LOCALIZATION = ("iou", "precision", "recall", "f1", "epg", "pointing_game")
+from lookright.metrics.reasonability import ReasonabilityMatrix, is_reasonable
+from lookright.types import REASONABLE_IOU
 
 
 @dataclass(frozen=True)

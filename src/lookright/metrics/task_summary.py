@@ -10,11 +10,12 @@ from torch import Tensor
 
 from lookright.metrics.figure import Figure
 from lookright.metrics.groups import group_mean, worst_group
+from lookright.metrics.localization import FIGURES as LOCALIZATION
 from lookright.metrics.multilabel import PRESENT, multilabel_performance, per_class_multilabel
 from lookright.metrics.performance import performance
 from lookright.metrics.reasonability import ReasonabilityMatrix, is_reasonable
 from lookright.metrics.regression import regression_performance
-from lookright.metrics.summary import LOCALIZATION, PerImage, as_json
+from lookright.metrics.summary import PerImage, as_json
 from lookright.types import Rows, Task
 
 DECISIVE: dict[Task, str] = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lookright.errors import ConfigError
 from lookright.files import replacing
+from lookright.models.modes import evaluating
 
 
 class Normalized(nn.Module):
@@ -87,29 +88,26 @@ def export_onnx(
         raise ConfigError(f"export to ONNX needs {' and '.join(absent)}: pip install 'lookright[onnx]'")
     if (mean is None) != (std is None):
         raise ConfigError("mean and std: give both, to make the normalisation part of the file, or neither")
-    modes = [(module, module.training) for module in network.modules()]
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     exported = network if mean is None or std is None else Normalized(network, mean, std).to(device)
     with replacing(Path(path)) as temporary:
         try:
-            program = torch.onnx.export(
-                exported.eval(),
-                # two images: a batch of one would be taken for a constant
-                (torch.zeros(2, 3, image_size, image_size, device=device),),
-                input_names=["image"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                verbose=False,
-            )
+            with evaluating(exported):
+                program = torch.onnx.export(
+                    exported,
+                    # two images: a batch of one would be taken for a constant
+                    (torch.zeros(2, 3, image_size, image_size, device=device),),
+                    input_names=["image"],
+                    output_names=["logits"],
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                    dynamo=True,
+                    verbose=False,
+                )
         except Exception as error:  # whatever the network does that ONNX has no word for
             first = str(error).strip().partition("\n")[0]
             raise ConfigError(
                 f"the network cannot be exported to ONNX ({type(error).__name__}: {first})"
             ) from error
-        finally:
-            for module, training in modes:
-                module.training = training
         if program is None:
             raise ConfigError("the network cannot be exported to ONNX: torch gave no program")
         program.save(str(temporary), external_data=False)

@@ -16,9 +16,9 @@ from torch.overrides import TorchFunctionMode
 from lookright.errors import ConfigError
 from lookright.models.maps import Layout
 from lookright.models.modes import evaluating
+from lookright.models.softmax import is_over_keys
 from lookright.models.views import View, find_views
 
-_SOFTMAX = (torch.softmax, torch.Tensor.softmax, torch.special.softmax, F.softmax)
 _ATTENTION = (F.scaled_dot_product_attention, F.multi_head_attention_forward)
 
 
@@ -184,16 +184,9 @@ class _AttentionNotes(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
-        if self.running and (func in _ATTENTION or (func in _SOFTMAX and _over_keys(output, args, kwargs))):
+        if self.running and (func in _ATTENTION or is_over_keys(func, output, args, kwargs)):
             self.running[-1] = True
         return output
-
-
-def _over_keys(output: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a softmax is one of attention: over the last axis of (..., heads, N, M) or (B, N, N)."""
-    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    square = output.ndim == 3 and output.shape[1] == output.shape[2]
-    return (output.ndim > 3 or square) and dim in (-1, output.ndim - 1)
 
 
 def _run(network: nn.Module, image_size: int) -> list[Execution]:

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from lookright.errors import ConfigError
 from lookright.files import write_html
 from lookright.metrics import Cell
-from lookright.metrics.reasonability import REASONABLE_IOU
 from lookright.report.compare import MethodRuns, group_by_method
 from lookright.report.curves import COLOURS, dash_array, draw
 from lookright.report.gallery import cards, choose
@@ -29,7 +28,7 @@ from lookright.report.tables import (
     figure_table,
     matrix,
 )
-from lookright.types import Task
+from lookright.types import REASONABLE_IOU, Task
 
 CELL_NAMES = {
     Cell.UNREASONABLE_INACCURATE: "predicted wrong, looked wrong",

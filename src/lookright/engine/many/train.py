@@ -46,7 +46,8 @@ def train_many(
     Raises:
         ConfigError, DataError, CheckpointError: see their messages; mistakes in the options of any run are
             found before the first is trained.
-        NonFiniteError: runs whose loss or weights became NaN; all others are finished.
+        NonFiniteError: runs whose loss or weights became NaN. Where runs fail that have begun, all others
+            are finished first, and the message tells of each.
     """
     configs = list(configs)
     _check(configs)
@@ -62,11 +63,14 @@ def train_many(
     for i, why in sorted(alone.items()):
         if why:
             log.info("%s is trained alone: %s", configs[i].out, why)
-        train(configs[i], command, store=store)
+        try:
+            train(configs[i], command, store=store)
+        except LookrightError as error:
+            failed.append(type(error)(f"{configs[i].out}: {error}"))
+    if len(failed) == 1:
+        raise failed[0]
     if failed:
-        first = failed[0]
-        rest = f" (and {len(failed) - 1} more runs failed)" if failed[1:] else ""
-        raise type(first)(f"{first}{rest}")
+        raise type(failed[0])(f"{len(failed)} runs failed: " + "; ".join(map(str, failed)))
     return [RunFolder(str(config.out)) for config in configs]
 
 
