@@ -189,7 +189,7 @@ def _draw_lenders(rows: Sequence[int], inference: Inference, seed: int) -> dict[
 
 def _random(seed: int, purpose: str, name: str) -> np.random.Generator:
     """The same numbers for an image whatever the data set's order, and others for each purpose."""
-    return np.random.default_rng([seed, zlib.crc32(f"{purpose} {name}".encode())])
+    return np.random.default_rng([seed, zlib.crc32(f"{purpose} {name}".encode(errors="surrogateescape"))])
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from PIL import Image
 from lookright.config import DataConfig, PrepareConfig
 from lookright.data.annotations import Area
 from lookright.errors import ConfigError, DataError
+from lookright.files import open_csv
 
 PREPARED = "prepared.json"
 """In every folder written here: what it was made with, and that it may be written again."""
@@ -117,7 +118,7 @@ class SetWriter:
         columns = list(dict.fromkeys([*_COLUMNS, *(name for row in self.rows for name in row)]))
         if not any(row["group"] for row in self.rows):
             columns.remove("group")
-        with (self.folder / "split.csv").open("w", encoding="utf-8", newline="") as table:
+        with open_csv(self.folder / "split.csv", "w") as table:
             writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)

@@ -96,7 +96,7 @@ def own_name(item: Item, class_name: str) -> str:
 
 def generator_of(seed: int, purpose: str, id_: str) -> np.random.Generator:
     """Random numbers of one image: they depend on no other image, nor on the order."""
-    digest = hashlib.sha256(f"{seed}:{purpose}:{id_}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{purpose}:{id_}".encode(errors="surrogateescape")).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
