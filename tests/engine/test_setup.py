@@ -47,6 +47,7 @@ from lookright.types import Task
         ({"workers": -1}, "workers: got -1, need 0 or more"),
         ({"regularizer": -1.0}, "regularizer: got -1.0"),
         ({"threshold": 2.0}, "threshold: got 2.0"),
+        ({"devices": 41}, "40 images cannot be shared out among 41 processes"),
         ({"method": "exchange + evidence", "compile": True}, "compile: the method exchange changes features"),
         ({"method": "res-l", "image_size": 30, "target_layer": "features.0"}, "stride"),
     ],
