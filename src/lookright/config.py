@@ -155,7 +155,8 @@ class TrainConfig(DataConfig):
     best: BestRule = option(
         "performance",
         "which epoch is kept, measured on the validation images: performance (balanced accuracy; several "
-        "labels: mean average precision; a number: R2), reasonability (IoU), their mean, or the last",
+        "labels: mean average precision; a number: R2), reasonability (IoU), their mean, or the last; epochs "
+        "before explanations were supervised do not count",
     )
     validate_every: int = option(
         1, "measure the validation images after every N epochs, and the last; only such an epoch can be best"

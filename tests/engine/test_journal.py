@@ -94,6 +94,25 @@ def test_an_epoch_that_nobody_looked_at_is_not_the_best(options: Callable[..., T
     assert (kept.best_epoch, kept.best_value) == (2, 0.5)
 
 
+def test_an_epoch_before_supervision_is_not_the_best(options: Callable[..., TrainConfig]) -> None:
+    kept = journal(options(best="performance", patience=2))
+    kept.setup.classifier.network(torch.rand(2, 3, 32, 32)).sum().backward()
+    kept.optimizer.step()
+    said = [
+        kept.add(row(epoch, accuracy, 0.5), is_supervised=epoch > 1)
+        for epoch, accuracy in enumerate([0.9, 0.8, 0.5, 0.6])
+    ]
+    assert said == [True, True, True, True], "until one counts the last is kept"
+    assert (kept.best_epoch, kept.best_value) == (3, 0.6)
+    assert not kept.out_of_patience()
+    kept.save(is_best=True)
+    kept.flush()
+    other = journal(options(best="performance", patience=2, out=kept.folder.path))
+    assert other.restore()
+    assert other.unsupervised == 2
+    assert not other.out_of_patience(), "they do not come to count when the run goes on"
+
+
 @pytest.mark.parametrize("rule", ["reasonability", "both"])
 def test_a_rule_without_the_figure_that_it_needs(rule: str, options: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match=f"best: {rule} needs annotated validation images"):

@@ -70,6 +70,7 @@ def assert_same(one: RunFolder, other: RunFolder) -> None:
     assert_close_logs(one, other)
     for name in (
         "best_epoch",
+        "unsupervised_epochs",
         "epochs_done",
         "status",
         "classes",

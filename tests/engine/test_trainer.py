@@ -293,6 +293,17 @@ def test_validation_images_are_measured_as_often_as_said(options: Callable[..., 
     assert folder.facts()["best_epoch"] in (1, 2)
 
 
+def test_the_best_epoch_is_one_whose_explanations_were_supervised(
+    options: Callable[..., TrainConfig],
+) -> None:
+    """A learning rate near 0: all epochs are alike but for rounding, the first ones are on the prediction."""
+    facts = train(options(epochs=12, lr=1e-9, best="performance", method="evidence")).facts()
+    assert 1 <= facts["unsupervised_epochs"] <= 3
+    assert facts["best_epoch"] >= facts["unsupervised_epochs"]
+    plain = train(options(out=Path(options().out) / "plain", epochs=1, method="baseline")).facts()
+    assert plain["unsupervised_epochs"] == 0
+
+
 def test_without_validation_images_the_last_epoch_is_kept(
     tmp_path: Path, options: Callable[..., TrainConfig]
 ) -> None:

@@ -70,6 +70,8 @@ class Journal:
         self.folder = RunFolder(str(config.out))
         self.rows: list[Row] = []
         self.best_value, self.best_epoch = -math.inf, -1
+        self.unsupervised = 0
+        """epochs at the beginning that trained on the prediction alone, in part at least"""
         self._best: _State | None = None
         """the best epoch, if it is not on disk"""
         self._last: _State | None = None
@@ -77,10 +79,18 @@ class Journal:
         self._written = time.monotonic()
         self._state = LiveState(setup.classifier.network)
 
-    def add(self, row: Row) -> bool:
-        """Take in an epoch; says whether it is the best so far. Of equal epochs the later one is."""
+    def add(self, row: Row, *, is_supervised: bool = True) -> bool:
+        """Take in an epoch; says whether it is the best so far. Of equal epochs the later one is.
+
+        Args:
+            row: its figures
+            is_supervised: whether explanations were, from its first step on, or nothing waits to be: else it
+                is not what the method makes of the network, and no epoch that is comes after it
+        """
         self.rows.append(row)
-        value = self._value(row)
+        if not is_supervised:
+            self.unsupervised = len(self.rows)
+        value = self._value(len(self.rows) - 1)
         is_best = value >= self.best_value
         if is_best:
             self.best_value, self.best_epoch = value, len(self.rows) - 1
@@ -94,7 +104,7 @@ class Journal:
         """
         if self.config.patience is None or self._keeps_last:
             return False
-        values = [self._value(row) for row in self.rows]
+        values = [self._value(epoch) for epoch in range(len(self.rows))]
         seen = [epoch for epoch, value in enumerate(values) if value > -math.inf]
         return bool(seen) and seen[-1] - values.index(max(values)) >= self.config.patience
 
@@ -149,6 +159,7 @@ class Journal:
         value = fact(facts, "best_value", last, float, int, NoneType)
         self.best_value = -math.inf if value is None else value
         self.best_epoch = fact(facts, "best_epoch", last, int)
+        self.unsupervised = facts.get("unsupervised_epochs", 0)
         return True
 
     def write_facts(self, status: str) -> None:
@@ -176,6 +187,7 @@ class Journal:
             "epochs_done": len(self.rows),
             "best_epoch": self.best_epoch,
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
+            "unsupervised_epochs": self.unsupervised,
             "seconds": round(sum(row["seconds"] or 0 for row in self.rows), 3),
             "device": self.device,
             "images": {
@@ -191,12 +203,13 @@ class Journal:
     def _keeps_last(self) -> bool:
         return self.config.best == "last" or self.setup.val is None
 
-    def _value(self, row: Row) -> float:
+    def _value(self, epoch: int) -> float:
         """Give the figure that decides which epoch is best."""
+        row = self.rows[epoch]
         performance, reasonability = row.get(self.setup.output.decisive), row.get("val_iou")
         if self._keeps_last:
-            return float(len(self.rows))
-        if performance is None:  # an epoch that nobody looked at
+            return float(epoch + 1)
+        if performance is None or epoch < self.unsupervised:  # nobody looked at it, or it does not count
             return -math.inf
         if self.config.best == "performance":
             return performance

@@ -120,8 +120,9 @@ class Trainer:
             if self.journal.out_of_patience():
                 log.info("stopped: no epoch of the last %d was better", config.patience)
                 break
+            is_supervised = not self.supervised.ratio.is_open  # from the first step on
             row = self._epoch(epoch)
-            is_best = self.journal.add(row)
+            is_best = self.journal.add(row, is_supervised=is_supervised)
             if self._is_main:
                 self.journal.save(is_best)
             if board:

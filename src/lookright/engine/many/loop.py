@@ -96,6 +96,7 @@ class Loop:
         started = time.perf_counter()
         for part in self.group.seeds:
             part.sampler.set_epoch(epoch)
+        is_open = [[ratio.is_open for ratio in ratios] for ratios in self._ratios]  # at the first step
         sums: list[Sums] = [{} for _ in self.group.methods]
         images, rate = 0, 0.0
         orders = [iter(part.sampler) for part in self.group.seeds]
@@ -124,7 +125,7 @@ class Loop:
             row[output.score_name] = score / images
             row |= figures[record.index] if figures else {}
             row["seconds"] = share
-            record.add(row, snapshot)
+            record.add(row, snapshot, is_supervised=not is_open[record.place.method][record.place.member])
             if record.journal.out_of_patience():
                 record.status = "finished"
 

@@ -75,9 +75,9 @@ class Record:
         """Whether it still learns."""
         return self.status == "running"
 
-    def add(self, row: Row, snapshot: Snapshot) -> None:
-        """Take in an epoch."""
-        if self.journal.add(row):
+    def add(self, row: Row, snapshot: Snapshot, *, is_supervised: bool) -> None:
+        """Take in an epoch; arguments as `Journal.add`."""
+        if self.journal.add(row, is_supervised=is_supervised):
             self._best = snapshot
         self._last = snapshot
 
@@ -87,6 +87,7 @@ class Record:
         if self._last is not None and self._best is not None:
             journal = Journal(self.config, self.setup, self._load(self._best, head, family), *self._told)
             journal.best_value, journal.best_epoch = whole.best_value, whole.best_epoch
+            journal.unsupervised = whole.unsupervised
             journal.rows = whole.rows[: whole.best_epoch + 1]
             journal.save(is_best=True)
             if self._last is not self._best:
