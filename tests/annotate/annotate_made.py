@@ -99,6 +99,23 @@ class Page:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def next(self, *left_out: int) -> Any:
+        """The index of the next image."""
+        answer = self.post_next(list(left_out))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["index"]
+
+    def order(self) -> list[int]:
+        """All open images as they come, one passed over after the other."""
+        found: list[int] = []
+        while (index := self.next(*found)) is not None:
+            found.append(index)
+        return found
+
+    def post_next(self, body: object) -> Any:
+        """The answer to the question for it, whatever it is."""
+        return self.http.post("/api/next", json=body, headers={"X-Token": self.access.write_token})
+
     def content(self, path: str, **query: object) -> bytes:
         """Bytes of an answer that has to be fine."""
         answer = self.http.get(f"/api/{path}", params=query)

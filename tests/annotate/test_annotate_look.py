@@ -62,7 +62,7 @@ def seeing(project: Project, looking: Looking) -> Page:
 def test_predictions_come_in_the_background(seeing: Page, looking: Looking) -> None:
     assert seeing.get("session")["has_model"]
     assert {image["predicted"] for image in seeing.get("images")["images"]} == {None}
-    assert sorted({seeing.get("next")["index"], *(seeing.get("next", after=i)["index"] for i in range(5))})
+    assert sorted(seeing.order()) == list(range(5))
     looking.start()
     assert looking._thread is not None
     looking._thread.join()
@@ -76,9 +76,7 @@ def test_predictions_come_in_the_background(seeing: Page, looking: Looking) -> N
 
 def test_wrong_and_sure_ones_come_first_then_unsure_ones(seeing: Page, looking: Looking) -> None:
     looking.predict_all()
-    order = [seeing.get("next")["index"]]
-    while len(order) < 5:
-        order.append(seeing.get("next", after=order[-1])["index"])
+    order = seeing.order()
     assert set(order[:2]) == {1, 4}
     assert order[2] == 2
     assert set(order[3:]) == {0, 3}
@@ -124,9 +122,7 @@ def test_a_photo_that_cannot_be_read_has_no_prediction(
     looking.predict_all()
     assert sorted(looking.predictions) == [0, 1, 3, 4]
     assert seeing.http.get("/api/images/2/map").status_code == 404
-    order = [seeing.get("next")["index"]]
-    while len(order) < 5:
-        order.append(seeing.get("next", after=order[-1])["index"])
+    order = seeing.order()
     assert order[-1] == 2
 
 

@@ -397,6 +397,32 @@ def test_predictions_that_come_later_are_shown(browser: "Browser", tmp_path: Pat
         tab.close()
 
 
+def go_on(tab: Tab) -> int:
+    """The image that Next leads to."""
+    before = tab.page.evaluate("location.hash")
+    tab.page.keyboard.press("n")
+    tab.wait(f"location.hash !== '{before}'")
+    tab.wait_open(None)
+    return int(tab.page.evaluate("location.hash").rsplit("-", 1)[1])
+
+
+def test_next_shows_what_teaches_most_whatever_is_open(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data"), model=True) as server:
+        later = dict(server.model.predictions)
+        server.model.predictions.clear()
+        tab = Tab(browser, server).open(0)
+        server.model.predictions.update(later)  # the first three are right, and rank last
+        tab.wait("document.querySelectorAll('#list .wrong').length === 3")
+        assert go_on(tab) == 3
+        tab.page.locator("#list button").nth(2).click()
+        tab.wait_open(2)
+        assert go_on(tab) == 3  # it was looked at, and nobody has passed over it
+        assert [go_on(tab) for _ in range(3)] == [4, 5, 1]
+        assert go_on(tab) == 3  # all the others were passed over
+        tab.wait_message("come again")
+        tab.close()
+
+
 def test_the_map_is_laid_over_the_photo(with_model: Tab) -> None:
     def picture() -> bytes:
         return with_model.page.locator("#canvas").screenshot()

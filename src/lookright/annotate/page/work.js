@@ -27,6 +27,8 @@ export class Work {
   #source;
   #listen;
   #ticket = 0; // of the newest call of open: an older one gives up
+  #wanted = null; // index of the image that is open, or was to be opened
+  #passed = new Set(); // indices of the images that were left for the next one
   #deciding = null;
 
   /**
@@ -50,6 +52,7 @@ export class Work {
     if (!(await this.#leave()) || ticket !== this.#ticket) return false;
     const before = this.index ?? this.previous;
     this.#close();
+    this.#wanted = index;
     byId("stage").setAttribute("aria-busy", "true");
     try {
       const [info, photo, { marks, version }] = await load(index);
@@ -84,11 +87,19 @@ export class Work {
     showFacts(this.info, this.#source);
   }
 
-  /** Open the open image that teaches most. */
+  /** Open the open image that teaches most. Those that were left so come again once no other is open. */
   async next() {
+    const here = this.#wanted === null ? [] : [this.#wanted];
+    for (const index of here) this.#passed.add(index);
     let index;
+    let again = false;
     try {
-      index = await api.next(this.index);
+      index = await api.next([...this.#passed]);
+      if (index === null) {
+        this.#passed = new Set(here);
+        index = await api.next(here);
+        again = true;
+      }
     } catch (error) {
       say(`The next image is not known: ${error.message}`);
       return;
@@ -96,7 +107,8 @@ export class Work {
     if (index === null) say("No other image is open");
     else if (await this.open(index)) {
       const { name, label, start } = this.info;
-      say(`${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`);
+      const told = `${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`;
+      say(again ? `All others were passed over and come again: ${told}` : told);
     }
   }
 
