@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from served_page import HEIGHT, WIDTH, Tab, opened, served, unmarked, write_photos
 
+from lookright.annotate.order import teaching_order
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
 
@@ -469,5 +471,30 @@ def test_a_photo_that_is_gone_is_said_and_the_others_work(browser: "Browser", tm
         tab.drag(*BOX)
         tab.wait_saved()
         np.testing.assert_array_equal(on_disk(tab, 2), boxed(BOX))
+        assert all("404" in error for error in tab.errors)
+        tab.errors.clear()
+
+
+@pytest.mark.parametrize("damaged", ["gone", "cut short"])
+def test_photos_that_cannot_be_opened_are_passed_over_or_skipped(
+    browser: "Browser", tmp_path: Path, damaged: str
+) -> None:
+    with opened(browser, tmp_path) as tab:
+        items = tab.served.project.items
+        order = [index for index in teaching_order(items, {}, 2) if index != 0]
+        for index in order[:2]:
+            path = items[index].path
+            path.unlink() if damaged == "gone" else path.write_bytes(path.read_bytes()[:200])
+        tab.page.keyboard.press("n")
+        tab.wait_message("could not be opened")
+        assert tab.page.locator("#facts").inner_text() == ""
+        tab.page.keyboard.press("x")
+        tab.wait_message("skip it, or go on")
+        tab.page.keyboard.press("k")
+        tab.wait("document.querySelector('#progress-shown').textContent === '1 of 6 done'")
+        tab.wait_message("could not be opened:")  # the second one
+        assert tab.served.project.layer.status(items[order[0]].id) == "skipped"
+        tab.page.keyboard.press("n")
+        tab.wait_open(order[2])
         assert all("404" in error for error in tab.errors)
         tab.errors.clear()

@@ -28,6 +28,7 @@ export class Work {
   #listen;
   #ticket = 0; // of the newest call of open: an older one gives up
   #wanted = null; // index of the image that is open, or was to be opened
+  #failed = false; // whether that could not be opened
   #passed = new Set(); // indices of the images that were left for the next one
   #deciding = null;
 
@@ -114,7 +115,8 @@ export class Work {
 
   /** Say that there is nothing to mark, or skip, and go on; said twice, the image is open again. */
   async finish(status) {
-    if (!this.saver) return;
+    if (this.#failed && status === "skipped") return this.#skipFailed();
+    if (!this.#isOpen()) return;
     this.#editor.liftPen();
     if (status === "nothing" && !this.#editor.marks.empty) {
       say("This image has marks; clear them first if there is nothing to mark");
@@ -133,7 +135,7 @@ export class Work {
 
   /** Write the marks to start with as they are, and go on. */
   async accept() {
-    if (!this.saver) return;
+    if (!this.#isOpen()) return;
     const { saver } = this;
     if (!this.info.start) {
       say(this.#editor.marks.empty ? "There are no marks to accept here" : "The marks here are yours already");
@@ -186,6 +188,27 @@ export class Work {
     return this.#deciding;
   }
 
+  /** Whether there is an image to work on; what hinders is said. */
+  #isOpen() {
+    if (this.#failed) say("This image could not be opened; skip it, or go on to the next");
+    return this.saver !== null;
+  }
+
+  /** Skip the image that could not be opened: of its facts only the row of the list may be to be had. */
+  async #skipFailed() {
+    const index = this.#wanted;
+    try {
+      const { images: [before] } = await api.images(index, 1, {});
+      const again = before.status === "skipped";
+      const { status } = await api.putStatus(index, before.version, again ? "open" : "skipped");
+      this.#listen.onWritten(index, before, { ...before, status });
+      if (again) say("This image is open again");
+      else if (this.#failed && index === this.#wanted) await this.next();
+    } catch (error) {
+      say(`This image could not be skipped: ${error.message}`);
+    }
+  }
+
   async #decide() {
     const { saver } = this;
     if (saver?.state !== "conflict") return;
@@ -227,13 +250,17 @@ export class Work {
   #close() {
     this.saver?.stop();
     this.saver = this.info = null;
+    this.#failed = false;
     this.#editor.open(null);
     this.#listen.onOpen(null);
   }
 
   #fail(error) {
+    this.#failed = true;
     this.#stage.show(null, null);
     byId("name").textContent = "This image could not be opened";
+    byId("image-status").replaceChildren();
+    byId("facts").replaceChildren();
     say(`This image could not be opened: ${error.message}`);
   }
 
