@@ -16,9 +16,10 @@ from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from lookright.annotate.app import create_app
+from lookright.annotate.hosts import host_headers
 from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
-from lookright.annotate.security import Access, host_headers
+from lookright.annotate.security import Access
 
 HOST = "127.0.0.1:8017"
 SIZES = {

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from annotate_made import SIZES, Page, png, random_marks
 
+from lookright.annotate.hosts import is_loopback
 from lookright.annotate.project import open_project
-from lookright.annotate.security import Access, host_headers, is_loopback
+from lookright.annotate.security import Access
 from lookright.annotate.serve import _listen, check_address
 from lookright.errors import ConfigError
 
@@ -85,13 +86,6 @@ def test_this_machine_alone_needs_none(host: str) -> None:
 def test_ports_that_there_are_not(port: int) -> None:
     with pytest.raises(ConfigError, match="port"):
         check_address("127.0.0.1", port, None)
-
-
-def test_host_headers_of_other_hosts() -> None:
-    assert "192.168.1.5:8017" in host_headers("192.168.1.5", 8017)
-    assert "[fe80::1]:8017" in host_headers("fe80::1", 8017)
-    assert "localhost" in host_headers("127.0.0.1", 80)
-    assert "localhost" not in host_headers("127.0.0.1", 8017)
 
 
 def test_the_server_listens_where_it_says(folder: Path) -> None:

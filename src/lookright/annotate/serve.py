@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +20,16 @@ import uvicorn
 from lookright.annotate.accept import AcceptAll
 from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
+from lookright.annotate.hosts import (
+    host_header,
+    host_headers,
+    is_everywhere,
+    is_loopback,
+    named,
+    other_addresses,
+)
 from lookright.annotate.project import Project
-from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
+from lookright.annotate.security import MIN_TOKEN, Access
 from lookright.errors import ConfigError
 
 if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
@@ -30,11 +38,12 @@ if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
 PORT = 8017
 
 
-def check_address(host: str, port: int, token: str | None) -> None:
+def check_address(host: str, port: int, token: str | None, names: Sequence[str] = ()) -> None:
     """Refuse an address that would let anybody in.
 
     Raises:
-        ConfigError: no port, another machine's way in without a token, or a token that is too short.
+        ConfigError: no port, another machine's way in without a token, a token that is too short, or a name
+            that is none.
 
     Example:
         >>> check_address("127.0.0.1", 0, None)
@@ -51,6 +60,8 @@ def check_address(host: str, port: int, token: str | None) -> None:
         )
     if token is not None and len(token) < MIN_TOKEN:
         raise ConfigError(f"token: {len(token)} characters; give {MIN_TOKEN} or more")
+    for name in names:
+        named(name, port)
 
 
 def serve(
@@ -60,6 +71,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     token: str | None = None,
+    names: Sequence[str] = (),
     open_browser: bool = True,
     runs: Path | None = None,
     device: str = "auto",
@@ -73,6 +85,7 @@ def serve(
         host: address to listen at
         port: 0 for a free one
         token: that every request needs
+        names: further ones by which browsers ask, HOST or HOST:PORT: of a tunnel, a container, in your DNS
         open_browser: show the page
         runs: folder of the runs that the button Correct trains; by default in the annotator's folder
         device: where these are trained
@@ -81,21 +94,25 @@ def serve(
     Raises:
         ConfigError: as `check_address`, or the port is taken.
     """
-    check_address(host, port, token)
+    check_address(host, port, token, names)
     listener = _listen(host, port)
     corrections = Corrections(project, looking, runs=runs, device=device)
     accepting = AcceptAll(project)
     with listener, closing(corrections), closing(accepting):
         port = listener.getsockname()[1]
-        name = f"[{host}]" if ":" in host else host
-        url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
-        access = Access(host_headers(host, port), token)
+        query = f"?token={quote(token, safe='')}" if token else ""
+        everywhere = is_everywhere(host)
+        here = ("::1" if ":" in host else "127.0.0.1") if everywhere else host
+        url = f"http://{host_header(here, port)}/{query}"
+        access = Access(host_headers(host, port, names), token, everywhere)
         app = create_app(project, access, looking, corrections=corrections, accepting=accepting)
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "
                 "all photos and writes marks; give it to people you trust, in a network you trust."
             )
+        if others := [*other_addresses(host, port), *(named(name, port) for name in names)]:
+            say(f"Also at {', '.join(f'http://{other}/{query}' for other in others)}")
         begun = sum(item.id in project.before for item in project.items)
         say(
             f"{len(project.items)} images{f', {begun} with marks to start from' if begun else ''}; marks of "

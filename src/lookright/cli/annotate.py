@@ -49,6 +49,14 @@ def annotate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--token", type=str | None, default=None, help="12 characters or more that every visitor needs"
     )
+    parser.add_argument(
+        "--name",
+        type=str,
+        nargs="+",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="further names by which browsers ask: of a tunnel, a container's host, in your DNS",
+    )
     add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     leave_out = [f.name for f in fields(DataConfig) if f.name not in _START]
@@ -62,7 +70,7 @@ def annotate(options: Namespace) -> None:
     from lookright.annotate.project import open_project
     from lookright.annotate.serve import check_address, serve
 
-    check_address(options.host, options.port, options.token)
+    check_address(options.host, options.port, options.token, options.name)
     config = read_config(DataConfig, options)
     project = open_project(
         options.data,
@@ -82,6 +90,7 @@ def annotate(options: Namespace) -> None:
             host=options.host,
             port=options.port,
             token=options.token,
+            names=options.name,
             open_browser=not options.no_browser,
             runs=options.runs,
             device=options.device,
