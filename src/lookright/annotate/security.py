@@ -159,7 +159,8 @@ class Guard:
             # The token leaves the address bar, and with it the history and what people copy from there.
             answer = RedirectResponse("/", status_code=303)
             name = self.access.cookie_name(host)
-            answer.set_cookie(name, self.access.cookie, httponly=True, samesite="strict", path="/")
+            # Not strict: browsers would leave it out here, on the way from a link in somebody's web mail.
+            answer.set_cookie(name, self.access.cookie, httponly=True, samesite="lax", path="/")
             return answer
         refused = self.access.refuse(method, path, headers, arrived)
         return JSONResponse({"error": refused[1]}, refused[0]) if refused else None
