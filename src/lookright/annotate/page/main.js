@@ -79,9 +79,10 @@ async function start() {
     },
   });
 
+  const save = async () => (await work.saver?.flush()) ?? true;
   const accept = new Accept(session, {
     say,
-    save: async () => (await work.saver?.flush()) ?? true,
+    save,
     async changed(ended) {
       await work.catchUp().catch(() => null); // saving asks then
       const now = await api.session().catch(() => null);
@@ -93,7 +94,7 @@ async function start() {
     },
   });
   const agreement = new Agreement(session, openChosen);
-  const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
+  const correction = new Correction({ compare, say, save, hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
   const zoom = (factor) => {
