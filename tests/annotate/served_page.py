@@ -88,6 +88,7 @@ class FakeModel:
     def __init__(self, project: Project) -> None:
         self.images = project.images
         self.classes = project.images.classes
+        self.is_predicting = False
         self.predictions = {index: Prediction(0, 0.9) for index in range(len(project.items))}
 
     def is_right(self, index: int) -> bool:

@@ -63,9 +63,10 @@ def test_predictions_come_in_the_background(seeing: Page, looking: Looking) -> N
     assert seeing.get("session")["has_model"]
     assert {image["predicted"] for image in seeing.get("images")["images"]} == {None}
     assert sorted(seeing.order()) == list(range(5))
+    assert not seeing.get("session")["predicting"]
     looking.start()
-    assert looking._thread is not None
-    looking._thread.join()
+    while seeing.get("session")["predicting"]:
+        pass
     told = seeing.get("images")["images"]
     assert [image["predicted"] for image in told] == ["left", "right", "right", "right", "left"]
     assert [image["right"] for image in told] == [True, False, False, True, False]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from served_page import HEIGHT, WIDTH, Tab, opened, served, unmarked, write_photos
+from served_page import HEIGHT, WIDTH, Served, Tab, opened, served, unmarked, write_photos
 
-from lookright.annotate.order import teaching_order
+from lookright.annotate.order import Prediction, teaching_order
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
@@ -387,10 +387,30 @@ def test_what_the_model_says_is_shown(with_model: Tab) -> None:
     assert "says boat 90 %" in with_model.page.locator("#list button").nth(3).inner_text()
 
 
+def predict_later(server: Served) -> dict[int, Prediction]:
+    """Let the model be at work still: what it will predict."""
+    later = dict(server.model.predictions)
+    server.model.predictions.clear()
+    server.model.is_predicting = True
+    return later
+
+
+def test_one_photo_without_a_prediction_does_not_hide_the_others(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data"), model=True) as server:
+        later = predict_later(server)
+        server.model.predictions[0] = later[0]  # of the photo that is open
+        tab = Tab(browser, server).open(0)
+        server.model.predictions.update({index: told for index, told in later.items() if index != 5})
+        tab.page.wait_for_timeout(4000)
+        assert tab.page.locator("#list .wrong").count() == 0
+        server.model.is_predicting = False
+        tab.wait("document.querySelectorAll('#list .wrong').length === 2")
+        tab.close()
+
+
 def test_predictions_that_come_later_are_shown(browser: "Browser", tmp_path: Path) -> None:
     with served(write_photos(tmp_path / "data"), model=True) as server:
-        later = dict(server.model.predictions)
-        server.model.predictions.clear()
+        later = predict_later(server)
         tab = Tab(browser, server).open(3)
         assert "Model" not in tab.page.locator("#facts").inner_text()
         server.model.predictions.update(later)
@@ -410,8 +430,7 @@ def go_on(tab: Tab) -> int:
 
 def test_next_shows_what_teaches_most_whatever_is_open(browser: "Browser", tmp_path: Path) -> None:
     with served(write_photos(tmp_path / "data"), model=True) as server:
-        later = dict(server.model.predictions)
-        server.model.predictions.clear()
+        later = predict_later(server)
         tab = Tab(browser, server).open(0)
         server.model.predictions.update(later)  # the first three are right, and rank last
         tab.wait("document.querySelectorAll('#list .wrong').length === 3")

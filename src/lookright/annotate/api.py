@@ -81,6 +81,8 @@ class Api:
                 "images": len(project.items),
                 "counts": {status: counts[status] for status in STATUSES},
                 "has_model": self.looking is not None,
+                # Before they are counted: once it is over, all are.
+                "predicting": self.looking is not None and self.looking.is_predicting,
                 "predicted": len(self._predictions),
                 "data": project.images.root.resolve().name,
                 "source": project.source,

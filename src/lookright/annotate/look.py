@@ -69,6 +69,11 @@ class Looking:
         """Names of the model's classes."""
         return self.model.classes
 
+    @property
+    def is_predicting(self) -> bool:
+        """Whether predictions are still to come, of those photos that can be read."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to predict all photos in the background."""
         self._thread = threading.Thread(target=self.predict_all, name="predictions", daemon=True)
