@@ -28,6 +28,7 @@ from lookright.files import replacing
 
 # Where a run lies and whether it is being continued do not belong to what it is.
 _NOT_STORED = ("resume",)
+_NAMED_WEIGHTS = ("none", "bundled", "imagenet")
 
 
 class RunFolder:
@@ -72,8 +73,7 @@ class RunFolder:
             return
         self.check_free()
         # Absolute paths, so that the run can be resumed and evaluated from any folder.
-        places = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
-        options = to_options(config) | {option_name(name): str(path) for name, path in places.items()}
+        options = to_options(replace(config, **_places(config)))
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         with replacing(self.config_file) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -200,5 +200,14 @@ def _comparable(config: TrainConfig) -> dict[str, Any]:
     # Paths may be given relative to another folder. A cache changes nothing; nor do the processes that load
     # images, unless these are streamed: their order depends on who reads which shard.
     workers = config.workers if is_sharded(config) else 0
-    options = asdict(replace(config, resume=False, workers=workers, cache_dir=None, cache_gb=0))
-    return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}
+    same = replace(config, resume=False, workers=workers, cache_dir=None, cache_gb=0)
+    return asdict(same) | _places(same)
+
+
+def _places(config: TrainConfig) -> dict[str, Any]:
+    """The options that name a place on the disk, absolute."""
+    found: dict[str, Any] = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
+    file = Path(config.weights).expanduser()
+    if config.weights not in _NAMED_WEIGHTS and file.is_file():
+        found["weights"] = str(file.resolve())
+    return found
