@@ -1,8 +1,10 @@
 """The button Correct on the page: progress, both figures, and the divider between two maps."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +200,28 @@ def test_without_overlaps_there_is_no_reasonability(
         tab.page.reload()
         tab.wait("document.querySelectorAll('#correction-figures table').length === 1")
         assert "so there is no overlap: mark some of them" in text(tab)
+
+
+def test_the_opacity_of_the_new_map_is_chosen_without_an_old_model(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = made
+    with opened(browser, data, tmp_path, None) as (tab, corrections):
+        assert tab.page.locator("#model").is_hidden()
+        corrections._progress = replace(DONE, old=None, run=str(run))
+        tab.page.reload()
+        tab.wait("document.querySelector('#correction-figures table')")
+        plain = middle(tab, 0.3)
+        tab.page.locator("#compare-shown").check()
+        end = time.monotonic() + PATIENCE
+        while middle(tab, 0.3) == plain:
+            assert time.monotonic() < end
+            tab.page.wait_for_timeout(50)
+        assert tab.page.locator("#map-check").is_hidden()
+        assert tab.page.locator("#use-region").is_hidden()
+        tab.page.get_by_role("slider", name="Opacity").press("Home")
+        tab.page.wait_for_timeout(200)
+        assert middle(tab, 0.3) == plain
 
 
 def test_nothing_is_trained_without_what_could_not_be_saved(

@@ -18,7 +18,7 @@ export class Correction {
   #comparing = element("input", { type: "checkbox", id: "compare-shown" });
   #compareLine = element("label", { class: "check" }, this.#comparing, " Compare the maps");
 
-  /** `parts`: compare, say(text), and save(), whether what is drawn is saved. */
+  /** `parts`: compare, model, hasOld, say(text), and save(), whether what is drawn is saved. */
   constructor(parts) {
     this.#parts = parts;
     byId("correction").append(
@@ -116,6 +116,7 @@ export class Correction {
     this.#compareLine.hidden = !told.run;
     this.#compareLine.lastChild.textContent = this.#parts.hasOld ? " Compare the maps" : " Show the new map";
     this.#parts.compare.choose(told.run ?? null, this.#parts.hasOld);
+    this.#parts.model.allowNew(Boolean(told.run));
   }
 }
 

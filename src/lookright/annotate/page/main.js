@@ -94,7 +94,7 @@ async function start() {
     },
   });
   const agreement = new Agreement(session, openChosen);
-  const correction = new Correction({ compare, say, save, hasOld: session.has_model });
+  const correction = new Correction({ compare, model, say, save, hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
   const zoom = (factor) => {
