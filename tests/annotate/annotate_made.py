@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections
 from lookright.annotate.hosts import host_headers
 from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
@@ -89,10 +90,17 @@ def bomb(width: int, height: int) -> bytes:
 class Page:
     """A page's side of the API, in its own words."""
 
-    def __init__(self, project: Project, looking: Looking | None = None, **access: Any) -> None:
+    def __init__(
+        self,
+        project: Project,
+        looking: Looking | None = None,
+        corrections: Corrections | None = None,
+        **access: Any,
+    ) -> None:
         self.project = project
         self.access = Access(host_headers("127.0.0.1", 8017), **access)
-        self.http = TestClient(create_app(project, self.access, looking), base_url=f"http://{HOST}")
+        app = create_app(project, self.access, looking, corrections=corrections)
+        self.http = TestClient(app, base_url=f"http://{HOST}")
 
     def get(self, path: str, **query: object) -> Any:
         """Parsed JSON of an answer that has to be fine."""
