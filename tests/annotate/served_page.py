@@ -89,6 +89,7 @@ class FakeModel:
         self.images = project.images
         self.classes = project.images.classes
         self.is_predicting = False
+        self.unreasonable: dict[int, float] = {}
         self.predictions = {index: Prediction(0, 0.9) for index in range(len(project.items))}
 
     def is_right(self, index: int) -> bool:

@@ -23,6 +23,7 @@ def test_the_session_says_who_and_how_far(page: Page) -> None:
         "images": 6,
         "counts": {"open": 3, "marked": 1, "nothing": 1, "skipped": 1},
         "has_model": False,
+        "predicting": False,
         "predicted": 0,
         "data": "data",
         "source": None,

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,38 @@ def test_wrong_and_sure_ones_come_first_then_unsure_ones(seeing: Page, looking: 
     assert set(order[:2]) == {1, 4}
     assert order[2] == 2
     assert set(order[3:]) == {0, 3}
+
+
+def test_those_that_are_right_for_another_reason_than_the_marks_come_before_unsure_ones(
+    project: Project, looking: Looking, tmp_path: Path
+) -> None:
+    left = np.zeros((SIDE, 2 * SIDE), np.uint8)
+    left[:, :SIDE] = 255
+    data = tmp_path / "again"
+    shutil.copytree(project.images.root / "images", data / "images")
+    for name in ("left/0_right", "right/3_right"):  # the model looks at the right side of the second one
+        file = data / "masks" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(left).save(file)
+    started = open_project(data, annotator="anna", out=tmp_path / "out")
+    page = Page(started, looking)
+    looking.start(started.marks_to_accept)
+    assert looking._thread is not None
+    looking._thread.join()
+    assert list(looking.unreasonable) == [3]
+    order = page.order()
+    assert set(order[:2]) == {1, 4}
+    assert order[2:] == [3, 2, 0]
+    started.close()
+
+
+def test_marks_that_somebody_has_accepted_or_that_cannot_be_read_are_not_compared(looking: Looking) -> None:
+    def marks(index: int) -> None:
+        if index == 1:
+            raise DataError("damaged")
+
+    looking.compare_all(marks)
+    assert looking.unreasonable == {}
 
 
 @pytest.mark.parametrize("index", [0, 1])

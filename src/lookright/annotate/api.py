@@ -67,7 +67,7 @@ class Api:
         self._slow = CapacityLimiter(1)
         self._segments = Kept[tuple[int, int]](_SEGMENTS)
         self._maps = Kept[tuple[str, int]](_MAPS)
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._order: tuple[tuple[int, int], list[int]] = ((-1, 0), [])
 
     def session(self, _: Request) -> Response:
         """Whose marks these are, and how far they are."""
@@ -208,11 +208,13 @@ class Api:
         return self.looking
 
     def _teaching_order(self) -> list[int]:
-        known = len(self._predictions)
+        # Copies: more comes in meanwhile.
+        told = dict(self._predictions)
+        unreasonable = dict(self.looking.unreasonable) if self.looking else {}
+        known = len(told), len(unreasonable)
         if self._order[0] != known:
             images = self.looking.images if self.looking else self.project.images
-            # A copy: predictions come in meanwhile.
-            self._order = known, teaching_order(images.items, dict(self._predictions), len(images.classes))
+            self._order = known, teaching_order(images.items, told, len(images.classes), unreasonable)
         return self._order[1]
 
     def _first_open(self, left_out: set[int]) -> int | None:

@@ -131,7 +131,7 @@ def serve(
             )
         )
         if looking is not None:
-            looking.start()
+            looking.start(project.marks_to_accept if project.before else None)
         # What superpixels need is loaded before somebody clicks.
         threading.Thread(target=import_module, args=("skimage.segmentation",), daemon=True).start()
         if open_browser:
