@@ -1,12 +1,14 @@
 // The image that is open: opening one, leaving it with everything saved, going on to the next.
 
 import * as api from "./api.js";
+import { settle } from "./conflict.js";
+import { copyMarks } from "./copy.js";
 import { byId, choose, say } from "./dom.js";
 import { showFacts } from "./facts.js";
 import { statusLabel } from "./list.js";
 import { load } from "./load.js";
-import { decodeMarks } from "./png.js";
 import { Saver } from "./saver.js";
+import { skipUnopened, Turn } from "./turn.js";
 
 const address = (index) => `#image-${index}`;
 
@@ -29,7 +31,7 @@ export class Work {
   #ticket = 0; // of the newest call of open: an older one gives up
   #wanted = null; // index of the image that is open, or was to be opened
   #failed = false; // whether that could not be opened
-  #passed = new Set(); // indices of the images that were left for the next one
+  #turn = new Turn();
   #deciding = null;
 
   /**
@@ -88,28 +90,20 @@ export class Work {
     showFacts(this.info, this.#source);
   }
 
-  /** Open the open image that teaches most. Those that were left so come again once no other is open. */
+  /** Open the open image that teaches most. */
   async next() {
-    const here = this.#wanted === null ? [] : [this.#wanted];
-    for (const index of here) this.#passed.add(index);
-    let index;
-    let again = false;
+    let found;
     try {
-      index = await api.next([...this.#passed]);
-      if (index === null) {
-        this.#passed = new Set(here);
-        index = await api.next(here);
-        again = true;
-      }
+      found = await this.#turn.next(this.#wanted);
     } catch (error) {
       say(`The next image is not known: ${error.message}`);
       return;
     }
-    if (index === null) say("No other image is open");
-    else if (await this.open(index)) {
+    if (found.index === null) say("No other image is open");
+    else if (await this.open(found.index)) {
       const { name, label, start } = this.info;
       const told = `${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`;
-      say(again ? `All others were passed over and come again: ${told}` : told);
+      say(found.again ? `All others were passed over and come again: ${told}` : told);
     }
   }
 
@@ -157,29 +151,9 @@ export class Work {
     this.#written(index, { status, start });
   }
 
-  /** Take the marks of the image that was open before, resized if need be. */
-  async copyPrevious() {
-    const { marks } = this.#editor;
-    const from = this.previous ?? (this.index > 0 ? this.index - 1 : null);
-    if (!marks || from === null) {
-      say("There is no image before this one");
-      return;
-    }
-    let other;
-    try {
-      other = await decodeMarks((await api.marks(from)).blob);
-    } catch (error) {
-      say(`The marks could not be copied: ${error.message}`);
-      return;
-    }
-    if (marks !== this.#editor.marks) return; // another image was opened meanwhile
-    const values = marks.values.map((_, i) => {
-      const x = Math.floor(((i % marks.width) + 0.5) * (other.width / marks.width));
-      const y = Math.floor((Math.floor(i / marks.width) + 0.5) * (other.height / marks.height));
-      return other.values[y * other.width + x];
-    });
-    say(this.#editor.replace(values) ? "The marks of the previous image were copied; undo takes them back"
-      : "The previous image has the same marks");
+  /** Take the marks of the image that was open before. */
+  copyPrevious() {
+    return copyMarks(this.#editor, this.previous ?? (this.index > 0 ? this.index - 1 : null));
   }
 
   /** Ask what is to be done where somebody else has changed this image. */
@@ -194,15 +168,12 @@ export class Work {
     return this.saver !== null;
   }
 
-  /** Skip the image that could not be opened: of its facts only the row of the list may be to be had. */
   async #skipFailed() {
     const index = this.#wanted;
     try {
-      const { images: [before] } = await api.images(index, 1, {});
-      const again = before.status === "skipped";
-      const { status } = await api.putStatus(index, before.version, again ? "open" : "skipped");
-      this.#listen.onWritten(index, before, { ...before, status });
-      if (again) say("This image is open again");
+      const [before, after] = await skipUnopened(index);
+      this.#listen.onWritten(index, before, after);
+      if (after.status === "open") say("This image is open again");
       else if (this.#failed && index === this.#wanted) await this.next();
     } catch (error) {
       say(`This image could not be skipped: ${error.message}`);
@@ -211,22 +182,8 @@ export class Work {
 
   async #decide() {
     const { saver } = this;
-    if (saver?.state !== "conflict") return;
-    const answer = await choose(byId("conflict"));
-    if (!answer || saver !== this.saver || saver.state !== "conflict") return;
-    try {
-      const theirs = await saver.theirs();
-      if (answer === "mine") {
-        await saver.overwrite(theirs.version);
-      } else {
-        // As a step of the history: what was drawn here comes back with undo. Accepted after it: nothing is to be written.
-        this.#editor.replace(theirs.values);
-        saver.accept(theirs.version);
-        say("Their marks were loaded; undo brings yours back");
-      }
-    } catch (error) {
-      say(`Nothing was changed: ${error.message}`);
-    }
+    const isStill = () => saver === this.saver && saver?.state === "conflict";
+    if (isStill()) await settle(saver, this.#editor, isStill);
   }
 
   /** Whether everything of this image is saved, or is to be given up. */
