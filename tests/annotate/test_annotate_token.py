@@ -130,6 +130,13 @@ def test_this_machine_alone_needs_none(host: str) -> None:
     check_address(host, 0, None)
 
 
+def test_a_name_of_another_machine_needs_it_too() -> None:
+    check_address("127.0.0.1", 8017, None, ["localhost:9000", "[::1]:9000"])
+    with pytest.raises(ConfigError, match=r"name: lab\.example lets other machines in"):
+        check_address("127.0.0.1", 8017, None, ["lab.example:9000"])
+    check_address("127.0.0.1", 8017, TOKEN, ["lab.example:9000"])
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_ports_that_there_are_not(port: int) -> None:
     with pytest.raises(ConfigError, match="port"):

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 
@@ -53,15 +53,15 @@ def check_address(host: str, port: int, token: str | None, names: Sequence[str] 
     """
     if not 0 <= port <= 65535:
         raise ConfigError(f"port: got {port}; give one from 1 to 65535, or 0 for a free one")
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"host: {host} lets other machines in; give a --token of {MIN_TOKEN} characters or more, or "
-            "leave --host out"
-        )
+    asked = [("host", host), *(("name", urlsplit(f"//{named(name, port)}").hostname or "") for name in names)]
+    for option, place in asked:
+        if token is None and not is_loopback(place):
+            raise ConfigError(
+                f"{option}: {place} lets other machines in; give a --token of {MIN_TOKEN} characters or "
+                f"more, or leave --{option} out"
+            )
     if token is not None and len(token) < MIN_TOKEN:
         raise ConfigError(f"token: {len(token)} characters; give {MIN_TOKEN} or more")
-    for name in names:
-        named(name, port)
 
 
 def serve(
