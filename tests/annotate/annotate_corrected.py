@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from annotate_made import HOST, Page
+from annotate_made import Page
 from PIL import Image
-from starlette.testclient import TestClient
 
-from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
 from lookright.annotate.look import open_looking
 from lookright.annotate.project import Project, open_project
@@ -105,9 +103,7 @@ def correcting(
         looking = open_looking(str(run), project.images, device="cpu")
         looking.model = replace(looking.model, config=replace(looking.model.config, **options))
     corrections = Corrections(project, looking, device="cpu")
-    page = Page(project, looking)
-    app = create_app(project, page.access, looking, corrections=corrections)
-    page.http = TestClient(app, base_url=f"http://{HOST}")
+    page = Page(project, looking, corrections)
     try:
         yield Correcting(project, corrections, page)
     finally:

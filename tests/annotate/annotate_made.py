@@ -16,9 +16,11 @@ from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from lookright.annotate.app import create_app
+from lookright.annotate.correct import Corrections
+from lookright.annotate.hosts import host_headers
 from lookright.annotate.look import Looking
 from lookright.annotate.project import Project
-from lookright.annotate.security import Access, host_headers
+from lookright.annotate.security import Access
 
 HOST = "127.0.0.1:8017"
 SIZES = {
@@ -88,16 +90,40 @@ def bomb(width: int, height: int) -> bytes:
 class Page:
     """A page's side of the API, in its own words."""
 
-    def __init__(self, project: Project, looking: Looking | None = None, **access: Any) -> None:
+    def __init__(
+        self,
+        project: Project,
+        looking: Looking | None = None,
+        corrections: Corrections | None = None,
+        **access: Any,
+    ) -> None:
         self.project = project
         self.access = Access(host_headers("127.0.0.1", 8017), **access)
-        self.http = TestClient(create_app(project, self.access, looking), base_url=f"http://{HOST}")
+        app = create_app(project, self.access, looking, corrections=corrections)
+        self.http = TestClient(app, base_url=f"http://{HOST}")
 
     def get(self, path: str, **query: object) -> Any:
         """Parsed JSON of an answer that has to be fine."""
         answer = self.http.get(f"/api/{path}", params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def next(self, *left_out: int) -> Any:
+        """The index of the next image."""
+        answer = self.post_next(list(left_out))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["index"]
+
+    def order(self) -> list[int]:
+        """All open images as they come, one passed over after the other."""
+        found: list[int] = []
+        while (index := self.next(*found)) is not None:
+            found.append(index)
+        return found
+
+    def post_next(self, body: object) -> Any:
+        """The answer to the question for it, whatever it is."""
+        return self.http.post("/api/next", json=body, headers={"X-Token": self.access.write_token})
 
     def content(self, path: str, **query: object) -> bytes:
         """Bytes of an answer that has to be fine."""

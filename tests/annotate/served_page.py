@@ -19,9 +19,10 @@ from PIL import Image, ImageDraw
 
 from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
+from lookright.annotate.hosts import host_headers, is_everywhere
 from lookright.annotate.order import Prediction
 from lookright.annotate.project import Project, open_project
-from lookright.annotate.security import Access, host_headers
+from lookright.annotate.security import Access
 from lookright.config import DataConfig
 from lookright.report.overlay import heat
 
@@ -87,6 +88,8 @@ class FakeModel:
     def __init__(self, project: Project) -> None:
         self.images = project.images
         self.classes = project.images.classes
+        self.is_predicting = False
+        self.unreasonable: dict[int, float] = {}
         self.predictions = {index: Prediction(0, 0.9) for index in range(len(project.items))}
 
     def is_right(self, index: int) -> bool:
@@ -146,13 +149,21 @@ def served(
 
 @contextmanager
 def running(
-    project: Project, looking: Any, *, corrections: Corrections | None = None, port: int = 0
+    project: Project,
+    looking: Any,
+    *,
+    corrections: Corrections | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
 ) -> Iterator[Served]:
     """Run a server over a project until the end of the block."""
-    config = uvicorn.Config(SimpleNamespace(), port=port, log_level="warning", ws="none", lifespan="off")
+    config = uvicorn.Config(
+        SimpleNamespace(), host=host, port=port, log_level="warning", ws="none", lifespan="off"
+    )
     listener = config.bind_socket()
     port = listener.getsockname()[1]
-    access = Access(host_headers("127.0.0.1", port))
+    access = Access(host_headers(host, port), token, is_everywhere(host))
     config.app = create_app(project, access, looking, corrections=corrections)
     config.loaded = False
     server = uvicorn.Server(config)

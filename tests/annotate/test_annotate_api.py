@@ -23,6 +23,7 @@ def test_the_session_says_who_and_how_far(page: Page) -> None:
         "images": 6,
         "counts": {"open": 3, "marked": 1, "nothing": 1, "skipped": 1},
         "has_model": False,
+        "predicting": False,
         "predicted": 0,
         "data": "data",
         "source": None,
@@ -152,8 +153,7 @@ def test_nothing_is_not_said_of_an_image_with_marks(page: Page) -> None:
         ("images?offset=-1", 400),
         ("images?offset=1e3", 400),
         ("images?status=lost", 400),
-        ("next?after=6", 400),
-        ("next?skip=a", 400),
+        ("next", 405),
         ("nothing", 404),
     ],
 )
@@ -196,21 +196,31 @@ def test_other_methods_are_refused(page: Page) -> None:
         assert page.http.request(method, "/api/images/0/marks", headers=token).status_code == 405
 
 
-def test_next_walks_the_open_images_and_wraps(page: Page) -> None:
-    order = [page.get("next")["index"]]
-    while len(order) < 6:
-        order.append(page.get("next", after=order[-1])["index"])
+def test_next_is_the_first_open_image_that_is_not_left_out(page: Page) -> None:
+    order = page.order()
     assert sorted(order) == list(range(6))
     labels = [page.get(f"images/{index}")["label"] for index in order]
     assert labels in (["cat", "dog"] * 3, ["dog", "cat"] * 3)
-    assert page.get("next", after=order[-1])["index"] == order[0]
+    assert page.next(order[-1], order[0]) == order[1]
     page.put_status(order[0], "skipped")
     page.put_marks(order[1], random_marks(SIZES[IDS[order[1]]]))
-    assert page.get("next", after=order[-1])["index"] == order[2]
-    assert page.get("next", after=order[-1], skip=f"{order[2]},{order[3]}")["index"] == order[4]
+    assert page.next() == order[2]
+    assert page.next(order[2], order[3], 10**9, -1) == order[4]
     for index in order[2:]:
         page.put_status(index, "nothing")
-    assert page.get("next") == {"index": None}
+    assert page.next() is None
+
+
+@pytest.mark.parametrize("body", [None, {}, {"index": 0}, "0", 0, [0.5], ["0"], [True], [[0]]])
+def test_what_is_no_list_of_indices_is_refused(page: Page, body: object) -> None:
+    answer = page.post_next(body)
+    assert answer.status_code == 400
+    assert "list of indices" in answer.json()["error"]
+
+
+def test_a_list_may_name_every_image_and_not_much_more(page: Page) -> None:
+    assert page.post_next(list(range(6)) * 20).status_code == 200
+    assert page.post_next([10**8] * 1000).status_code == 413
 
 
 def test_others_are_named_with_their_agreement(page: Page, folder: Path) -> None:

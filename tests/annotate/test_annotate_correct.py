@@ -96,6 +96,9 @@ def test_the_figures_are_those_of_evaluate(done: Done, made: Made, tmp_path: Pat
         assert told["accuracy"] == pytest.approx(figures["accuracy"]["value"])
         assert told["iou"] == pytest.approx(figures["iou"]["value"], abs=1e-4)
         assert (told["images"], told["annotated"]) == (4, 2)
+        matrix = figures["reasonability_matrix"]
+        assert told["reasonability"] == {cell: part["n"] for cell, part in matrix.items()}
+        assert sum(told["reasonability"].values()) == 2
 
 
 def test_the_options_of_the_old_run_are_taken_over(done: Done, made: Made) -> None:

@@ -1,8 +1,10 @@
 """The button Correct on the page: progress, both figures, and the divider between two maps."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +97,9 @@ def test_correct_shows_progress_then_figures_and_both_maps(
         assert rows[2][1:3] == [f"{told[name]['iou']:.2f}" for name in ("old", "new")]
         assert rows[2][3].endswith(("better", "worse", "no difference"))
         assert "On 4 test photos, 2 of them marked" in text(tab)
+        assert 'Shares of the 2 test photos marked "look here"' in text(tab)
+        for row, cell in zip(rows[4:], CELLS, strict=True):
+            assert row[1:3] == [f"{50 * told[name]['reasonability'][cell]} %" for name in ("old", "new")]
 
         tab.wait("!document.querySelector('.compare').hidden")
         slider = page.get_by_role("slider", name="Divider")
@@ -149,11 +154,15 @@ def test_a_failure_is_said(browser: "Browser", made: tuple[Path, Path], tmp_path
         assert "Failed: the disk is full" in text(tab)
 
 
-FIGURES = Figures(0.7, 0.31, 40, 20), Figures(0.75, 0.52, 40, 20)
+CELLS = ("reasonable-accurate", "unreasonable-accurate", "reasonable-inaccurate", "unreasonable-inaccurate")
+FIGURES = (
+    Figures(0.7, 0.31, 40, 20, dict(zip(CELLS, (4, 11, 1, 4), strict=True))),
+    Figures(0.75, 0.52, 40, 20, dict(zip(CELLS, (12, 4, 2, 2), strict=True))),
+)
 DONE = Progress("done", None, 15, 15, 21.4, 100, None, None, *FIGURES)
 
 
-@pytest.mark.parametrize("size", [PHONE, WIDE])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1160, "height": 900}, WIDE])
 def test_the_panel_fits(browser: "Browser", made: tuple[Path, Path], tmp_path: Path, size: Any) -> None:
     data, run = made
     with opened(browser, data, tmp_path, run, viewport=size) as (tab, corrections):
@@ -171,3 +180,61 @@ def test_the_panel_fits(browser: "Browser", made: tuple[Path, Path], tmp_path: P
             assert inner == []
         assert "+5 points, better" in text(tab)
         assert "+0.21, better" in text(tab)
+        table = tab.page.get_by_role("table", name="Shares of the 20 test photos")
+        assert [row.split("\t") for row in table.locator("tbody tr").all_inner_texts()] == [
+            ["Right, map on the marks", "20 %", "60 %", "+40 points, better"],
+            ["Right, map elsewhere", "55 %", "20 %", "−35 points"],
+            ["Wrong, map on the marks", "5 %", "10 %", "+5 points"],
+            ["Wrong, map elsewhere", "20 %", "10 %", "−10 points"],
+        ]
+        assert table.get_by_role("rowheader").count() == 4
+        assert table.get_by_role("columnheader").all_inner_texts() == ["Old", "New", "Difference"]
+
+
+def test_without_overlaps_there_is_no_reasonability(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with opened(browser, made[0], tmp_path, None) as (tab, corrections):
+        figures = Figures(0.75, None, 40, 0, None)
+        corrections._progress = Progress("done", None, 15, 15, 21.4, 100, None, None, None, figures)
+        tab.page.reload()
+        tab.wait("document.querySelectorAll('#correction-figures table').length === 1")
+        assert "so there is no overlap: mark some of them" in text(tab)
+
+
+def test_the_opacity_of_the_new_map_is_chosen_without_an_old_model(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = made
+    with opened(browser, data, tmp_path, None) as (tab, corrections):
+        assert tab.page.locator("#model").is_hidden()
+        corrections._progress = replace(DONE, old=None, run=str(run))
+        tab.page.reload()
+        tab.wait("document.querySelector('#correction-figures table')")
+        plain = middle(tab, 0.3)
+        tab.page.locator("#compare-shown").check()
+        end = time.monotonic() + PATIENCE
+        while middle(tab, 0.3) == plain:
+            assert time.monotonic() < end
+            tab.page.wait_for_timeout(50)
+        assert tab.page.locator("#map-check").is_hidden()
+        assert tab.page.locator("#use-region").is_hidden()
+        tab.page.get_by_role("slider", name="Opacity").press("Home")
+        tab.page.wait_for_timeout(200)
+        assert middle(tab, 0.3) == plain
+
+
+def test_nothing_is_trained_without_what_could_not_be_saved(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with opened(browser, made[0], tmp_path, None) as (tab, corrections):
+        mark(tab.served.project, MARKED)
+        tab.page.route("**/marks", lambda route: route.abort())
+        tab.choose("box")
+        tab.drag((5.5, 5.5), (8.5, 8.5))
+        tab.wait_message("Not saved")
+        tab.page.get_by_role("button", name="Correct").click()
+        tab.wait_message("Nothing was started: the image that is open could not be saved")
+        assert "could not be saved" in text(tab)
+        assert corrections.told()["state"] == "none"
+        tab.errors.clear()

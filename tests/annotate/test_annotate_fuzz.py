@@ -2,16 +2,23 @@
 
 import string
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from annotate_made import SIZES, Page, png, write_photos
+from annotate_made import SIDE, SIZES, Page, png, random_marks, write_photos
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookright.annotate.correct import Corrections
+from lookright.annotate.look import Looking
 from lookright.annotate.project import open_project
+from lookright.audit.images import of_split
+from lookright.audit.model import open_model
+from lookright.engine.channels_last import place
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
@@ -19,13 +26,27 @@ PARTS = ("", "/photo", "/thumbnail", "/map", "/region", "/superpixels", "/marks"
 indices = st.one_of(st.integers(-3, 12).map(str), st.text(string.printable, max_size=12))
 words = st.text(max_size=12)
 names = st.sampled_from(
-    ["offset", "limit", "status", "label", "level", "share", "after", "skip", "token", "x"]
+    ["offset", "limit", "status", "label", "level", "share", "of", "refresh", "token", "x"]
 )
 values = st.one_of(
     st.integers(-5, 300).map(str),
     st.floats().map(str),
     st.sampled_from(
-        ["open", "marked", "nothing", "skipped", "to-accept", "cat", "dog", "", "1,2", "0.15", "nan"]
+        [
+            "open",
+            "marked",
+            "nothing",
+            "skipped",
+            "to-accept",
+            "cat",
+            "dog",
+            "",
+            "old",
+            "new",
+            "0.15",
+            "nan",
+            "1",
+        ]
     ),
     words,
 )
@@ -33,8 +54,9 @@ queries = st.dictionaries(names, values, max_size=4)
 addresses = st.one_of(
     st.builds(lambda index, part: f"/api/images/{index}{part}", indices, st.sampled_from(PARTS)),
     st.sampled_from(
-        ["/", "/api/session", "/api/images", "/api/next", "/api/coco", "/api/accept", "/api/", "/static/"]
+        ["/", "/api/session", "/api/images", "/api/next", "/api/coco", "/api/accept", "/static/"]
     ),
+    st.sampled_from(["/api/correct", "/api/agreement", "/api/"]),
     st.text(max_size=30).map(lambda text: "/" + text),
     st.text(max_size=30).map(lambda text: "/static/" + text),
 )
@@ -55,8 +77,8 @@ def pictures(draw: st.DrawFn) -> bytes:
     mode = draw(modes)
     body = png(pixels.astype(np.uint16)) if mode == "I;16" else png(pixels, None if mode == "CMYK" else mode)
     damaged = bytearray(body)
-    for place in draw(st.lists(st.integers(0, len(body) - 1), max_size=2)):
-        damaged[place] ^= draw(st.integers(0, 255))
+    for at in draw(st.lists(st.integers(0, len(body) - 1), max_size=2)):
+        damaged[at] ^= draw(st.integers(0, 255))
     return bytes(damaged[: draw(st.one_of(st.none(), st.integers(0, len(body))))])
 
 
@@ -64,14 +86,42 @@ bodies = st.one_of(
     pictures(),
     st.binary(max_size=200),
     st.sampled_from([b'{"status": "nothing"}', b'{"status": "open"}', b'{"status": 1}', b"[]", b"null"]),
+    st.sampled_from([b"[0, 3]", b"[-1, 1e9]", b"[[0]]", b"[true]", b"[" * 900, b"9" * 900]),
 )
+
+
+class QuickCorrections(Corrections):
+    """Trained at once: the new model is the old one."""
+
+    def _work(self, run: Path, options: dict[str, Any]) -> None:
+        self._progress = replace(self._progress, state="done", run=str(run))
+
+    def looking(self, run: str) -> Looking:
+        assert self.old is not None
+        return self.old
 
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """Photos, a model and a corrected one beside them, marks of another annotator, one of them damaged."""
     folder: Path = write_photos(tmp_path_factory.mktemp("fuzz") / "data")
+    for number, (name, size) in enumerate(SIZES.items()):
+        file = folder / "annotators/ben/signed" / Path(name).relative_to("images").with_suffix(".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(png(random_marks(size)) if number else b"damaged")
     project = open_project(folder, annotator="anna")
-    yield Page(project)
+    model = open_model("annotate_made:sides", folders=project.images.classes, image_size=SIDE)
+    place(model.classifier.network, "cpu")
+    looking = Looking(model, of_split(project.images, "all", model))
+    corrections = QuickCorrections(project, looking, device="cpu")
+    page = Page(project, looking, corrections)
+    for index, size in enumerate(SIZES.values()):
+        page.put_marks(index, random_marks(size, seed=1))
+    corrections.start()
+    page.get("agreement", refresh=1)
+    yield page
+    corrections.close()
+    looking.close()
     project.close()
 
 
@@ -114,6 +164,18 @@ def test_nothing_sent_to_accept_breaks_it(fuzzed: Page, method: str, body: bytes
 
 
 @FUZZ
+@given(method=st.sampled_from(["POST", "PUT", "DELETE", "PATCH"]), body=bodies)
+def test_nothing_sent_to_correct_or_next_breaks_it(fuzzed: Page, method: str, body: bytes) -> None:
+    for address in ("/api/correct", "/api/next", "/api/agreement"):
+        answer = fuzzed.http.request(
+            method, address, content=body, headers={"X-Token": fuzzed.access.write_token}
+        )
+        assert answer.status_code < 500
+        if answer.status_code >= 400:
+            assert answer.json()["error"]
+
+
+@FUZZ
 @given(
     headers=st.dictionaries(
         st.sampled_from(
@@ -129,7 +191,13 @@ def test_no_header_breaks_it(fuzzed: Page, headers: dict[str, str], method: str)
     assert answer.status_code < 500
 
 
+@pytest.mark.parametrize("part", ["map", "map?of=new", "region", "superpixels", "photo", "thumbnail"])
+def test_it_was_no_fuzz_of_pages_that_there_are_not(fuzzed: Page, part: str) -> None:
+    assert fuzzed.content(f"images/0/{part}")
+
+
 def test_afterwards_everything_is_whole(fuzzed: Page) -> None:
+    assert fuzzed.get("agreement")["others"][0]["annotator"] == "ben"
     for index, size in enumerate(SIZES.values()):
         marks, version = fuzzed.marks(index)
         assert marks.shape == size[::-1]

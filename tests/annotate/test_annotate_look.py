@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +63,11 @@ def seeing(project: Project, looking: Looking) -> Page:
 def test_predictions_come_in_the_background(seeing: Page, looking: Looking) -> None:
     assert seeing.get("session")["has_model"]
     assert {image["predicted"] for image in seeing.get("images")["images"]} == {None}
-    assert sorted({seeing.get("next")["index"], *(seeing.get("next", after=i)["index"] for i in range(5))})
+    assert sorted(seeing.order()) == list(range(5))
+    assert not seeing.get("session")["predicting"]
     looking.start()
-    assert looking._thread is not None
-    looking._thread.join()
+    while seeing.get("session")["predicting"]:
+        pass
     told = seeing.get("images")["images"]
     assert [image["predicted"] for image in told] == ["left", "right", "right", "right", "left"]
     assert [image["right"] for image in told] == [True, False, False, True, False]
@@ -76,12 +78,42 @@ def test_predictions_come_in_the_background(seeing: Page, looking: Looking) -> N
 
 def test_wrong_and_sure_ones_come_first_then_unsure_ones(seeing: Page, looking: Looking) -> None:
     looking.predict_all()
-    order = [seeing.get("next")["index"]]
-    while len(order) < 5:
-        order.append(seeing.get("next", after=order[-1])["index"])
+    order = seeing.order()
     assert set(order[:2]) == {1, 4}
     assert order[2] == 2
     assert set(order[3:]) == {0, 3}
+
+
+def test_those_that_are_right_for_another_reason_than_the_marks_come_before_unsure_ones(
+    project: Project, looking: Looking, tmp_path: Path
+) -> None:
+    left = np.zeros((SIDE, 2 * SIDE), np.uint8)
+    left[:, :SIDE] = 255
+    data = tmp_path / "again"
+    shutil.copytree(project.images.root / "images", data / "images")
+    for name in ("left/0_right", "right/3_right"):  # the model looks at the right side of the second one
+        file = data / "masks" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(left).save(file)
+    started = open_project(data, annotator="anna", out=tmp_path / "out")
+    page = Page(started, looking)
+    looking.start(started.marks_to_accept)
+    assert looking._thread is not None
+    looking._thread.join()
+    assert list(looking.unreasonable) == [3]
+    order = page.order()
+    assert set(order[:2]) == {1, 4}
+    assert order[2:] == [3, 2, 0]
+    started.close()
+
+
+def test_marks_that_somebody_has_accepted_or_that_cannot_be_read_are_not_compared(looking: Looking) -> None:
+    def marks(index: int) -> None:
+        if index == 1:
+            raise DataError("damaged")
+
+    looking.compare_all(marks)
+    assert looking.unreasonable == {}
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -124,9 +156,7 @@ def test_a_photo_that_cannot_be_read_has_no_prediction(
     looking.predict_all()
     assert sorted(looking.predictions) == [0, 1, 3, 4]
     assert seeing.http.get("/api/images/2/map").status_code == 404
-    order = [seeing.get("next")["index"]]
-    while len(order) < 5:
-        order.append(seeing.get("next", after=order[-1])["index"])
+    order = seeing.order()
     assert order[-1] == 2
 
 

@@ -128,6 +128,20 @@ def test_all_at_once(tab: Tab) -> None:
     np.testing.assert_array_equal(tab.served.mask(index), boxed(BOX))
 
 
+def test_what_could_not_be_accepted_is_scrolled_with_space(tab: Tab) -> None:
+    tab.page.evaluate(
+        """() => {
+      const list = document.getElementById("accept-failed");
+      list.replaceChildren(...Array.from({ length: 60 }, () => document.createElement("li")));
+      for (const line of list.children) line.textContent = "a photo: the reason";
+      for (const part of [list, list.parentElement, list.parentElement.parentElement]) part.hidden = false;
+      list.focus();
+    }"""
+    )
+    tab.page.keyboard.press("Space")
+    tab.wait("document.getElementById('accept-failed').scrollTop > 0")
+
+
 def test_where_there_is_nothing_to_start_from(browser: "Browser", tmp_path: Path) -> None:
     with opened(browser, tmp_path, per_class=1) as tab:
         assert tab.page.locator("#accept").is_hidden()

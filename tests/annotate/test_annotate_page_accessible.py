@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 TRAINING = Progress("running", "train", 6, 15, 9.0, 100)
-FIGURES = Figures(0.7, 0.31, 40, 20), Figures(0.75, 0.52, 40, 20)
+CELLS = {"reasonable-accurate": 8, "unreasonable-accurate": 6, "reasonable-inaccurate": 2}
+FIGURES = tuple(Figures(0.7, iou, 40, 20, CELLS | {"unreasonable-inaccurate": 4}) for iou in (0.31, 0.52))
 DONE = Progress(
     "done", None, 15, 15, 21.4, 100, None, None, *FIGURES, "/data/photos/annotators/anna/.runs/corrected-1"
 )

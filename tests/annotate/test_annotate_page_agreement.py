@@ -29,7 +29,8 @@ def test_overall_agreement_and_the_way_to_the_least(browser: "Browser", tmp_path
     with served(data) as server:
         tab = Tab(browser, server).open(1)
         panel = tab.page.locator("#others")
-        panel.get_by_text("Agreement with others").click()
+        panel.get_by_text("Agreement with others").focus()
+        tab.page.keyboard.press("Space")
         tab.wait("document.querySelector('#others').innerText.includes('58 % overlap on 3 photos\\n')")
         assert panel.locator("li").first.inner_text().splitlines()[0] == "ben: 58 % overlap on 3 photos"
         assert panel.locator("li").nth(1).inner_text() == "carla: no photo that both marked"

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from served_page import HEIGHT, WIDTH, Tab, opened, served, unmarked, write_photos
+from served_page import HEIGHT, WIDTH, Served, Tab, opened, served, unmarked, write_photos
+
+from lookright.annotate.order import Prediction, teaching_order
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route
@@ -385,15 +387,60 @@ def test_what_the_model_says_is_shown(with_model: Tab) -> None:
     assert "says boat 90 %" in with_model.page.locator("#list button").nth(3).inner_text()
 
 
+def predict_later(server: Served) -> dict[int, Prediction]:
+    """Let the model be at work still: what it will predict."""
+    later = dict(server.model.predictions)
+    server.model.predictions.clear()
+    server.model.is_predicting = True
+    return later
+
+
+def test_one_photo_without_a_prediction_does_not_hide_the_others(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data"), model=True) as server:
+        later = predict_later(server)
+        server.model.predictions[0] = later[0]  # of the photo that is open
+        tab = Tab(browser, server).open(0)
+        server.model.predictions.update({index: told for index, told in later.items() if index != 5})
+        tab.page.wait_for_timeout(4000)
+        assert tab.page.locator("#list .wrong").count() == 0
+        server.model.is_predicting = False
+        tab.wait("document.querySelectorAll('#list .wrong').length === 2")
+        tab.close()
+
+
 def test_predictions_that_come_later_are_shown(browser: "Browser", tmp_path: Path) -> None:
     with served(write_photos(tmp_path / "data"), model=True) as server:
-        later = dict(server.model.predictions)
-        server.model.predictions.clear()
+        later = predict_later(server)
         tab = Tab(browser, server).open(3)
         assert "Model" not in tab.page.locator("#facts").inner_text()
         server.model.predictions.update(later)
         tab.wait("document.querySelector('#facts').textContent.includes('Model: boat 90 % (wrong)')")
         tab.wait("document.querySelectorAll('#list .wrong').length === 3")
+        tab.close()
+
+
+def go_on(tab: Tab) -> int:
+    """The image that Next leads to."""
+    before = tab.page.evaluate("location.hash")
+    tab.page.keyboard.press("n")
+    tab.wait(f"location.hash !== '{before}'")
+    tab.wait_open(None)
+    return int(tab.page.evaluate("location.hash").rsplit("-", 1)[1])
+
+
+def test_next_shows_what_teaches_most_whatever_is_open(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data"), model=True) as server:
+        later = predict_later(server)
+        tab = Tab(browser, server).open(0)
+        server.model.predictions.update(later)  # the first three are right, and rank last
+        tab.wait("document.querySelectorAll('#list .wrong').length === 3")
+        assert go_on(tab) == 3
+        tab.page.locator("#list button").nth(2).click()
+        tab.wait_open(2)
+        assert go_on(tab) == 3  # it was looked at, and nobody has passed over it
+        assert [go_on(tab) for _ in range(3)] == [4, 5, 1]
+        assert go_on(tab) == 3  # all the others were passed over
+        tab.wait_message("come again")
         tab.close()
 
 
@@ -443,5 +490,30 @@ def test_a_photo_that_is_gone_is_said_and_the_others_work(browser: "Browser", tm
         tab.drag(*BOX)
         tab.wait_saved()
         np.testing.assert_array_equal(on_disk(tab, 2), boxed(BOX))
+        assert all("404" in error for error in tab.errors)
+        tab.errors.clear()
+
+
+@pytest.mark.parametrize("damaged", ["gone", "cut short"])
+def test_photos_that_cannot_be_opened_are_passed_over_or_skipped(
+    browser: "Browser", tmp_path: Path, damaged: str
+) -> None:
+    with opened(browser, tmp_path) as tab:
+        items = tab.served.project.items
+        order = [index for index in teaching_order(items, {}, 2) if index != 0]
+        for index in order[:2]:
+            path = items[index].path
+            path.unlink() if damaged == "gone" else path.write_bytes(path.read_bytes()[:200])
+        tab.page.keyboard.press("n")
+        tab.wait_message("could not be opened")
+        assert tab.page.locator("#facts").inner_text() == ""
+        tab.page.keyboard.press("x")
+        tab.wait_message("skip it, or go on")
+        tab.page.keyboard.press("k")
+        tab.wait("document.querySelector('#progress-shown').textContent === '1 of 6 done'")
+        tab.wait_message("could not be opened:")  # the second one
+        assert tab.served.project.layer.status(items[order[0]].id) == "skipped"
+        tab.page.keyboard.press("n")
+        tab.wait_open(order[2])
         assert all("404" in error for error in tab.errors)
         tab.errors.clear()

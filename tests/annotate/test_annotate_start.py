@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -43,7 +44,7 @@ def test_many_photos_start_quickly_and_none_is_opened(
     page = Page(project)
     assert page.get("session")["images"] == MANY
     assert page.get("images", limit=200, offset=9_900)["total"] == MANY
-    assert page.get("next")["index"] is not None
+    assert page.next() is not None
     assert time.process_time() - started < 3
     project.close()
 
@@ -112,13 +113,24 @@ def test_the_command_serves_and_ends_cleanly(tmp_path: Path, how: signal.Signals
 
 def test_another_host_is_loud_and_needs_its_token(tmp_path: Path) -> None:
     folder = write_photos(tmp_path / "data")
-    with served(str(folder), "--host", "0.0.0.0", "--token", TOKEN) as (url, _, lines):
+    with served(str(folder), "--host", "0.0.0.0", "--token", TOKEN, "--name", "lab.example:9000") as (
+        url,
+        _,
+        lines,
+    ):
         assert any("WARNING: other machines" in line for line in lines)
-        here = url.replace("0.0.0.0", "127.0.0.1").split("?")[0]
+        here = url.split("?")[0]
+        assert here.startswith("http://127.0.0.1:")
         assert get(here + "api/session")[0] == 401
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        assert opener.open(url.replace("0.0.0.0", "127.0.0.1"), timeout=10).status == 200
+        assert opener.open(url, timeout=10).status == 200
         assert json.load(opener.open(here + "api/session", timeout=10))["images"] == 6
+        also = next(line for line in lines if line.startswith("Also at "))
+        assert f"http://{socket.gethostname().lower()}:" in also
+        assert "http://lab.example:9000/?token=" in also
+        # Served, and asked for the token; a foreign name that leads here is not.
+        assert get(here + "api/session", Host="lab.example:9000")[0] == 401
+        assert get(here + "api/session", Host="evil.example")[0] == 421
 
 
 @pytest.mark.parametrize(("arguments", "status"), [((), 403), (("--follow-links",), 200)])
@@ -164,6 +176,7 @@ def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: P
         (["--host", "0.0.0.0"], "give a --token of 12 characters or more"),
         (["--token", "short"], "token: 5 characters"),
         (["--port", "70000"], "port: got 70000"),
+        (["--name", "http://lab.example"], "name: got 'http://lab.example'; give HOST or HOST:PORT"),
         (["--annotator", "../x"], "annotator: got '../x'"),
     ],
 )

@@ -156,6 +156,24 @@ def test_resuming_from_another_folder_compares_paths_not_their_spelling(
     RunFolder("run").create(TrainConfig(data=tmp_path / "d", out=tmp_path / "run", resume=True))
 
 
+def test_a_file_of_weights_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    for folder in (there, elsewhere):
+        folder.mkdir()
+    (there / "mine.safetensors").touch()
+    (there / "imagenet").touch()  # a name is no file, whatever lies there
+    monkeypatch.chdir(there)
+    config = TrainConfig(data=Path("d"), out=Path("run"), weights="mine.safetensors")
+    RunFolder("run").create(config)
+    RunFolder("named").create(replace(config, out=Path("named"), weights="imagenet"))
+    RunFolder("run").create(replace(config, resume=True))
+    monkeypatch.chdir(elsewhere)
+    assert RunFolder(there / "run").config().weights == str(there / "mine.safetensors")
+    assert RunFolder(there / "named").config().weights == "imagenet"
+
+
 def test_evaluation_folders(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert folder.evaluation("test").name == "evaluation"

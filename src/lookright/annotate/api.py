@@ -18,7 +18,7 @@ from lookright.annotate.correct import Corrections
 from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
 from lookright.annotate.order import Prediction, teaching_order
-from lookright.annotate.parse import index_of, listed, read_body, read_status, share, version_of, whole
+from lookright.annotate.parse import index_of, read_body, read_indices, read_status, share, version_of, whole
 from lookright.annotate.photos import Encoded, PhotoStore
 from lookright.annotate.pixels import MAX_BYTES, decode_marks, encode_marks, has_marks
 from lookright.annotate.project import Project
@@ -73,7 +73,7 @@ class Api:
         self._slow = CapacityLimiter(1)
         self._segments = Kept[tuple[int, int]](_SEGMENTS)
         self._maps = Kept[tuple[str, int]](_MAPS)
-        self._order: tuple[int, list[int]] = (-1, [])
+        self._order: tuple[tuple[int, int], list[int]] = ((-1, 0), [])
 
     def session(self, _: Request) -> Response:
         """Whose marks these are, and how far they are."""
@@ -87,6 +87,8 @@ class Api:
                 "images": len(project.items),
                 "counts": {status: counts[status] for status in STATUSES},
                 "has_model": self.looking is not None,
+                # Before they are counted: once it is over, all are.
+                "predicting": self.looking is not None and self.looking.is_predicting,
                 "predicted": len(self._predictions),
                 "data": project.images.root.resolve().name,
                 "source": project.source,
@@ -168,21 +170,10 @@ class Api:
         say = partial(self._say, index, await read_status(request), version)
         return _written(await to_thread.run_sync(say, limiter=self._marks))
 
-    def next(self, request: Request) -> Response:
-        """The next open image, in the order that teaches most."""
-        order = self._teaching_order()
-        after = whole(request, "after", -1, 0, len(order) - 1)
-        left_out = {after, *listed(request, "skip")}
-        start = order.index(after) + 1 if after >= 0 else 0
-        index = next(
-            (
-                index
-                for index in order[start:] + order[:start]
-                if index not in left_out and self.project.layer.status(self.project.items[index].id) == OPEN
-            ),
-            None,
-        )
-        return Json({"index": index})
+    async def next(self, request: Request) -> Response:
+        """The open image that teaches most, of those that the body does not leave out."""
+        left_out = await read_indices(request, len(self.project.items))
+        return Json({"index": await to_thread.run_sync(self._first_open, left_out)})
 
     def agreement(self, request: Request) -> Response:
         """How this person agrees with the others over all photos, as far as that is known by now."""
@@ -223,12 +214,18 @@ class Api:
         return self.looking
 
     def _teaching_order(self) -> list[int]:
-        known = len(self._predictions)
+        # Copies: more comes in meanwhile.
+        told = dict(self._predictions)
+        unreasonable = dict(self.looking.unreasonable) if self.looking else {}
+        known = len(told), len(unreasonable)
         if self._order[0] != known:
             images = self.looking.images if self.looking else self.project.images
-            # A copy: predictions come in meanwhile.
-            self._order = known, teaching_order(images.items, dict(self._predictions), len(images.classes))
+            self._order = known, teaching_order(images.items, told, len(images.classes), unreasonable)
         return self._order[1]
+
+    def _first_open(self, left_out: set[int]) -> int | None:
+        order = self._teaching_order()
+        return next((index for index in order if index not in left_out and self._is(index, OPEN)), None)
 
     def _size(self, index: int) -> tuple[int, int]:
         return open_frame(self.project.items[index].path).size

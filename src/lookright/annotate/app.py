@@ -102,7 +102,7 @@ def create_app(
             Route(f"{image}/marks", api.marks),
             Route(f"{image}/marks", api.put_marks, methods=["PUT"]),
             Route(f"{image}/status", api.put_status, methods=["PUT"]),
-            Route("/api/next", api.next),
+            Route("/api/next", api.next, methods=["POST"]),
             Route("/api/agreement", api.agreement),
             Route("/api/coco", api.coco),
             *accept_routes(AcceptAll(project) if accepting is None else accepting),

@@ -52,6 +52,8 @@ class Figures:
     """None where no photo of the split is marked"""
     images: int
     annotated: int
+    reasonability: dict[str, int] | None
+    """photos in each cell of `lookright.metrics.ReasonabilityMatrix`; None where there are none"""
 
 
 @dataclass(frozen=True)
@@ -287,4 +289,11 @@ def _epochs_done(file: Path) -> int:
 def _read_figures(folder: Path) -> Figures:
     told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     about = told["about"]
-    return Figures(told["accuracy"]["value"], told["iou"]["value"], about["images"], about["annotated"])
+    cells = {cell: part["n"] for cell, part in told["reasonability_matrix"].items()}
+    return Figures(
+        accuracy=told["accuracy"]["value"],
+        iou=told["iou"]["value"],
+        images=about["images"],
+        annotated=about["annotated"],
+        reasonability=cells if any(cells.values()) else None,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from lookright.annotate.encoded import encoded
 from lookright.annotate.order import Prediction
+from lookright.annotate.pixels import POSITIVE, Grey
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.data import AnnotationSet, ExplanationDataset
@@ -21,7 +24,7 @@ from lookright.engine.inference import PREDICTED
 from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import ExplainedClassifier
 from lookright.errors import ConfigError, LookrightError, NonFiniteError
-from lookright.metrics import rescale
+from lookright.metrics import binarize, iou, is_reasonable, rescale
 from lookright.models.modes import evaluating
 from lookright.report.overlay import heat
 from lookright.types import Task
@@ -33,6 +36,9 @@ _TOGETHER = 8
 
 _LAYER = 1024
 """Longer side of a map's layer at most: it is smooth, and enlarged as well by whoever shows it."""
+
+_COMPARED = 256
+"""Longer side, at most, of a map that is compared with marks."""
 
 _MAPS = 500
 """Raw maps that are kept."""
@@ -51,6 +57,8 @@ class Looking:
         self.images = images
         self.predictions: dict[int, Prediction] = {}
         """by position, as far as they are known; grows in the background"""
+        self.unreasonable: dict[int, float] = {}
+        """overlap of map and marks where that is low, by position; grows after that"""
         self._dataset = ExplanationDataset(
             images.items,
             image_size=model.config.image_size,
@@ -61,6 +69,7 @@ class Looking:
         self._device = next(model.classifier.network.parameters()).device
         self._asked = threading.Lock()
         self._stop = threading.Event()
+        self._all_predicted = threading.Event()
         self._thread: threading.Thread | None = None
         self._kept = lru_cache(maxsize=_MAPS)(self._explain)
 
@@ -69,9 +78,18 @@ class Looking:
         """Names of the model's classes."""
         return self.model.classes
 
-    def start(self) -> None:
-        """Begin to predict all photos in the background."""
-        self._thread = threading.Thread(target=self.predict_all, name="predictions", daemon=True)
+    @property
+    def is_predicting(self) -> bool:
+        """Whether predictions are still to come, of those photos that can be read."""
+        return self._thread is not None and self._thread.is_alive() and not self._all_predicted.is_set()
+
+    def start(self, marks: Callable[[int], Grey | None] | None = None) -> None:
+        """Begin to predict all photos in the background, and then to compare maps with marks.
+
+        Args:
+            marks: as of `compare_all`
+        """
+        self._thread = threading.Thread(target=self._work, args=(marks,), name="predictions", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -95,6 +113,23 @@ class Looking:
                     continue
             if found:
                 self._predict(list(found), torch.stack(list(found.values())))
+
+    def compare_all(self, marks: Callable[[int], Grey | None]) -> None:
+        """Find the photos whose map lies elsewhere than marks that are there already.
+
+        Args:
+            marks: those of a position, (H, W); None where there are none
+        """
+        for index in range(len(self.images.items)):
+            if self._stop.is_set():
+                return
+            with suppress(LookrightError):  # said where the photo is opened
+                drawn = marks(index)
+                if drawn is None:
+                    continue
+                overlap = overlap_with(self.explanation(index), drawn)
+                if is_reasonable(overlap) is False:
+                    self.unreasonable[index] = overlap
 
     def is_right(self, index: int) -> bool | None:
         """Whether a photo is predicted right; None where its label or its prediction is not known.
@@ -147,6 +182,12 @@ class Looking:
         """
         region = Image.fromarray(highest(self.explanation(index), size, share))
         return encoded(region, "PNG", compress_level=1)
+
+    def _work(self, marks: Callable[[int], Grey | None] | None) -> None:
+        self.predict_all()
+        self._all_predicted.set()
+        if marks is not None:
+            self.compare_all(marks)
 
     def _predict(self, indices: list[int], image: Tensor) -> None:
         network = self.model.classifier.network
@@ -216,3 +257,25 @@ def highest(explanation: Map, size: tuple[int, int], share: float) -> NDArray[np
     rank = max(round(share * value.size), 1)
     threshold = np.partition(value, -rank, axis=None)[-rank]
     return np.where((value >= threshold) & (value > 0), np.uint8(255), np.uint8(0))
+
+
+def overlap_with(explanation: Map, marks: Grey) -> float:
+    """Overlap (IoU) of a map with what is marked *look here*.
+
+    Args:
+        explanation: (h, w), any range
+        marks: (H, W) of the photo
+
+    Returns:
+        NaN where nothing is marked so.
+
+    Example:
+        >>> marks = np.array([[255, 255, 128, 0]], dtype=np.uint8)
+        >>> overlap_with(np.array([[0, 1, 1, 0]], dtype=np.float32), marks)
+        0.333...
+    """
+    shrink = min(1.0, _COMPARED / max(marks.shape))
+    height, width = (max(round(side * shrink), 1) for side in marks.shape)
+    small = np.asarray(Image.fromarray(marks).resize((width, height), Image.Resampling.NEAREST))
+    region = binarize(torch.from_numpy(explanation)[None, None], (height, width))
+    return float(iou(region, torch.from_numpy((small == POSITIVE).astype(np.float32))[None, None])[0])

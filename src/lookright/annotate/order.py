@@ -25,11 +25,17 @@ class Prediction(NamedTuple):
     """of that class"""
 
 
-def teaching_order(items: Sequence[Item], predictions: Mapping[int, Prediction], classes: int) -> list[int]:
+def teaching_order(
+    items: Sequence[Item],
+    predictions: Mapping[int, Prediction],
+    classes: int,
+    unreasonable: Mapping[int, float] | None = None,
+) -> list[int]:
     """Order photos by how much their marks can teach.
 
-    First those that the model gets wrong and is sure of, the surest first; then those that it is unsure
-    of, the least sure first; then the others; last those that it has not seen yet. Each of the four is
+    First those that the model gets wrong and is sure of, the surest first; then those where it is right and
+    sure, but looks elsewhere than the marks that are there already, the farthest off first; then those that
+    it is unsure of, the least sure first; then the others; last those that it has not seen yet. Each is
     spread over the predicted classes in turn, so that a class that goes wrong often does not come alone;
     photos without a prediction are spread over their labels, and shuffled.
 
@@ -37,6 +43,7 @@ def teaching_order(items: Sequence[Item], predictions: Mapping[int, Prediction],
         items: the photos, labels in the model's order
         predictions: by position, as far as they are known
         classes: K, 2 or more where there are predictions
+        unreasonable: overlap of map and marks, by position, of those photos where that is low
 
     Returns:
         positions, each once
@@ -48,7 +55,9 @@ def teaching_order(items: Sequence[Item], predictions: Mapping[int, Prediction],
         >>> teaching_order(items, told, 2)
         [2, 1, 0]
     """
+    unreasonable = unreasonable or {}
     wrong: list[int] = []
+    elsewhere: list[int] = []
     unsure: list[int] = []
     others: list[int] = []
     unseen: list[int] = []
@@ -60,9 +69,12 @@ def teaching_order(items: Sequence[Item], predictions: Mapping[int, Prediction],
             unsure.append(index)
         elif item.label >= 0 and prediction.predicted != item.label:
             wrong.append(index)
+        elif index in unreasonable:
+            elsewhere.append(index)
         else:
             others.append(index)
     surest_first = sorted(wrong, key=lambda index: -predictions[index].probability)
+    farthest_first = sorted(elsewhere, key=unreasonable.__getitem__)
     least_sure_first = (
         sorted(part, key=lambda index: predictions[index].probability) for part in (unsure, others)
     )
@@ -70,7 +82,7 @@ def teaching_order(items: Sequence[Item], predictions: Mapping[int, Prediction],
     return [
         *chain.from_iterable(
             spread(part, lambda index: predictions[index].predicted)
-            for part in (surest_first, *least_sure_first)
+            for part in (surest_first, farthest_first, *least_sure_first)
         ),
         *spread(unseen, lambda index: items[index].label),
     ]

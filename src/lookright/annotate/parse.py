@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from starlette.requests import Request
 
@@ -14,6 +15,8 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _VERSION = re.compile(r'"?([0-9]{1,9})"?')
 _SETTABLE = (NOTHING, SKIPPED, OPEN)
 _MAX_JSON = 1000
+_INDEX_BYTES = 10
+"""Of one index in a list, with its comma."""
 
 
 def index_of(request: Request, images: int) -> int:
@@ -62,23 +65,6 @@ def share(request: Request, name: str, default: float, low: float, high: float) 
     return value
 
 
-def listed(request: Request, name: str) -> set[int]:
-    """Whole numbers of the query with commas between.
-
-    Args:
-        request: ?name=1,2,3
-        name: of the list
-
-    Raises:
-        RefusedError: 400, it holds something else.
-    """
-    text = request.query_params.get(name, "")
-    numbers = [number for number in text.split(",") if number]
-    if not all(_WHOLE.fullmatch(number) for number in numbers):
-        raise RefusedError(400, f"{name}: give whole numbers with commas between")
-    return {int(number) for number in numbers}
-
-
 def version_of(request: Request) -> int:
     """The version that a write was made from.
 
@@ -113,18 +99,38 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
+async def read_indices(request: Request, images: int) -> set[int]:
+    """The indices of images that a body of JSON lists: a query has no room for ten thousand.
+
+    Args:
+        request: with a body such as [0, 12]
+        images: how many there are
+
+    Raises:
+        RefusedError: 400 or 413, it is no such list.
+    """
+    content = _parsed(await read_body(request, _MAX_JSON + _INDEX_BYTES * images))
+    if not isinstance(content, list) or not all(type(index) is int for index in content):
+        raise RefusedError(400, "send a list of indices, such as [0, 12]")
+    return set(content)
+
+
 async def read_status(request: Request) -> str:
     """The status that a body of JSON asks for.
 
     Raises:
         RefusedError: 400 or 413, it asks for none.
     """
-    body = await read_body(request, _MAX_JSON)
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
+    content = _parsed(await read_body(request, _MAX_JSON))
     status = content.get("status") if isinstance(content, dict) else None
     if status not in _SETTABLE:
         raise RefusedError(400, f'status: send {{"status": ...}} with one of {", ".join(_SETTABLE)}')
     return str(status)
+
+
+def _parsed(body: bytes) -> Any:
+    """What JSON says; None where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -121,6 +121,17 @@ class Project:
         """All photos of that kind."""
         return [index for index in range(len(self.items)) if self.is_to_accept(index)]
 
+    def marks_to_accept(self, index: int) -> Grey | None:
+        """The marks to start with of a photo of which nothing was said yet; None for any other.
+
+        Args:
+            index: of the photo
+
+        Raises:
+            DataError: as of `start_marks`
+        """
+        return self.start_marks(index) if self.is_to_accept(index) else None
+
     def start_marks(self, index: int) -> Grey:
         """The marks to start with, whether or not something was drawn since.
 

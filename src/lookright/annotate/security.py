@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lookright.annotate.hosts import host_header
 
 MIN_TOKEN = 12
 """Characters of a token that opens the server to other machines."""
@@ -42,22 +43,41 @@ class Access:
 
     hosts: frozenset[str]
     token: str | None = None
+    everywhere: bool = False
+    """whether the address of this machine at which a connection has arrived is served too"""
     write_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """that writes need in X-Token: the page has it, other pages cannot read it"""
     cookie: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     """what stands for the token in the cookie, which browsers send to other ports of the host too"""
 
-    def refuse(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+    def serves(self, host: str, arrived: tuple[str, int] | None) -> bool:
+        """Whether this is one of our own names or addresses. A name that leads here by foreign DNS is none.
+
+        Args:
+            host: value of the Host header
+            arrived: address and port of this machine at which the connection has arrived
+        """
+        host = host.lower()
+        return host in self.hosts or (
+            self.everywhere and arrived is not None and host == host_header(*arrived)
+        )
+
+    def refuse(
+        self, method: str, path: str, headers: Mapping[str, str], arrived: tuple[str, int] | None = None
+    ) -> tuple[int, str] | None:
         """Say what is wrong with a request, if anything: a status and a sentence.
 
         Args:
             method: of the request
             path: of the request
             headers: of the request, names in any case
+            arrived: as of `serves`
         """
         host = headers.get("host", "").lower()
-        if host not in self.hosts:
-            return 421, "this address is not served here; open the one that the terminal shows"
+        if not self.serves(host, arrived):
+            return 421, (
+                "this address is not served here; open one that the terminal shows, or start with --name HOST"
+            )
         if self.token is not None and not self._knows_cookie(headers.get("cookie", "")):
             return 401, "a token is needed; open the whole address that the terminal shows"
         # A link may lead to the page; nothing else is for other pages, not even to be drawn by them.
@@ -133,38 +153,17 @@ class Guard:
         method, path = scope["method"], scope["path"]
         given = QueryParams(scope["query_string"]).get("token")
         host = headers.get("host", "").lower()
-        if host in self.access.hosts and path == "/" and method == "GET" and self.access.knows(given):
+        arrived = scope.get("server")
+        is_here = self.access.serves(host, arrived)
+        if is_here and path == "/" and method == "GET" and self.access.knows(given):
             # The token leaves the address bar, and with it the history and what people copy from there.
             answer = RedirectResponse("/", status_code=303)
             name = self.access.cookie_name(host)
-            answer.set_cookie(name, self.access.cookie, httponly=True, samesite="strict", path="/")
+            # Not strict: browsers would leave it out here, on the way from a link in somebody's web mail.
+            answer.set_cookie(name, self.access.cookie, httponly=True, samesite="lax", path="/")
             return answer
-        refused = self.access.refuse(method, path, headers)
+        refused = self.access.refuse(method, path, headers, arrived)
         return JSONResponse({"error": refused[1]}, refused[0]) if refused else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host.
-
-    Example:
-        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
-        (True, True, True, False)
-    """
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def host_headers(host: str, port: int) -> frozenset[str]:
-    """Host headers that browsers send to a server: its own name, and what this machine calls itself.
-
-    Example:
-        >>> sorted(host_headers("127.0.0.1", 8017))
-        ['127.0.0.1:8017', '[::1]:8017', 'localhost:8017']
-    """
-    names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host.lower()}
-    return frozenset(f"{name}:{port}" for name in names) | (names if port == 80 else frozenset())
 
 
 def _same(one: str, other: str) -> bool:

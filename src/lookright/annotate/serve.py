@@ -8,20 +8,28 @@ import socket
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 
 from lookright.annotate.accept import AcceptAll
 from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
+from lookright.annotate.hosts import (
+    host_header,
+    host_headers,
+    is_everywhere,
+    is_loopback,
+    named,
+    other_addresses,
+)
 from lookright.annotate.project import Project
-from lookright.annotate.security import MIN_TOKEN, Access, host_headers, is_loopback
+from lookright.annotate.security import MIN_TOKEN, Access
 from lookright.errors import ConfigError
 
 if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
@@ -30,11 +38,12 @@ if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
 PORT = 8017
 
 
-def check_address(host: str, port: int, token: str | None) -> None:
+def check_address(host: str, port: int, token: str | None, names: Sequence[str] = ()) -> None:
     """Refuse an address that would let anybody in.
 
     Raises:
-        ConfigError: no port, another machine's way in without a token, or a token that is too short.
+        ConfigError: no port, another machine's way in without a token, a token that is too short, or a name
+            that is none.
 
     Example:
         >>> check_address("127.0.0.1", 0, None)
@@ -44,13 +53,19 @@ def check_address(host: str, port: int, token: str | None) -> None:
     """
     if not 0 <= port <= 65535:
         raise ConfigError(f"port: got {port}; give one from 1 to 65535, or 0 for a free one")
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"host: {host} lets other machines in; give a --token of {MIN_TOKEN} characters or more, or "
-            "leave --host out"
-        )
+    for option, place in _asked_at(host, port, names):
+        if token is None and not is_loopback(place):
+            raise ConfigError(
+                f"{option}: {place} lets other machines in; give a --token of {MIN_TOKEN} characters or "
+                f"more, or leave --{option} out"
+            )
     if token is not None and len(token) < MIN_TOKEN:
         raise ConfigError(f"token: {len(token)} characters; give {MIN_TOKEN} or more")
+
+
+def _asked_at(host: str, port: int, names: Sequence[str]) -> list[tuple[str, str]]:
+    """The hosts at which browsers ask, and the option that says so."""
+    return [("host", host), *(("name", urlsplit(f"//{named(name, port)}").hostname or "") for name in names)]
 
 
 def serve(
@@ -61,6 +76,7 @@ def serve(
     port: int = PORT,
     token: str | None = None,
     follow_links: bool = False,
+    names: Sequence[str] = (),
     open_browser: bool = True,
     runs: Path | None = None,
     device: str = "auto",
@@ -75,6 +91,7 @@ def serve(
         port: 0 for a free one
         token: that every request needs
         follow_links: show other machines photos that are links out of the data folder; this one sees them
+        names: further ones by which browsers ask, HOST or HOST:PORT: of a tunnel, a container, in your DNS
         open_browser: show the page
         runs: folder of the runs that the button Correct trains; by default in the annotator's folder
         device: where these are trained
@@ -83,28 +100,32 @@ def serve(
     Raises:
         ConfigError: as `check_address`, or the port is taken.
     """
-    check_address(host, port, token)
+    check_address(host, port, token, names)
     listener = _listen(host, port)
     corrections = Corrections(project, looking, runs=runs, device=device)
     accepting = AcceptAll(project)
     with listener, closing(corrections), closing(accepting):
         port = listener.getsockname()[1]
-        name = f"[{host}]" if ":" in host else host
-        url = f"http://{name}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
-        access = Access(host_headers(host, port), token)
+        query = f"?token={quote(token, safe='')}" if token else ""
+        everywhere = is_everywhere(host)
+        here = ("::1" if ":" in host else "127.0.0.1") if everywhere else host
+        url = f"http://{host_header(here, port)}/{query}"
+        access = Access(host_headers(host, port, names), token, everywhere)
         app = create_app(
             project,
             access,
             looking,
             corrections=corrections,
             accepting=accepting,
-            follow_links=follow_links or is_loopback(host),
+            follow_links=follow_links or all(is_loopback(at) for _, at in _asked_at(host, port, names)),
         )
         if not is_loopback(host):
             say(
                 f"WARNING: other machines reach this page at {host}, unencrypted. Whoever has the token sees "
                 "all photos and writes marks; give it to people you trust, in a network you trust."
             )
+        if others := [*other_addresses(host, port), *(named(name, port) for name in names)]:
+            say(f"Also at {', '.join(f'http://{other}/{query}' for other in others)}")
         begun = sum(item.id in project.before for item in project.items)
         say(
             f"{len(project.items)} images{f', {begun} with marks to start from' if begun else ''}; marks of "
@@ -123,7 +144,7 @@ def serve(
             )
         )
         if looking is not None:
-            looking.start()
+            looking.start(project.marks_to_accept if project.before else None)
         # What superpixels need is loaded before somebody clicks.
         threading.Thread(target=import_module, args=("skimage.segmentation",), daemon=True).start()
         if open_browser:

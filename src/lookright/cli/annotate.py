@@ -52,7 +52,15 @@ def annotate_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--follow-links",
         action="store_true",
-        help="with --host, also show photos that are links out of DATA",
+        help="with --host or --name, also show photos that are links out of DATA",
+    )
+    parser.add_argument(
+        "--name",
+        type=str,
+        nargs="+",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="further names by which browsers ask: of a tunnel, a container's host, in your DNS",
     )
     add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
@@ -67,7 +75,7 @@ def annotate(options: Namespace) -> None:
     from lookright.annotate.project import open_project
     from lookright.annotate.serve import check_address, serve
 
-    check_address(options.host, options.port, options.token)
+    check_address(options.host, options.port, options.token, options.name)
     config = read_config(DataConfig, options)
     project = open_project(
         options.data,
@@ -88,6 +96,7 @@ def annotate(options: Namespace) -> None:
             port=options.port,
             token=options.token,
             follow_links=options.follow_links,
+            names=options.name,
             open_browser=not options.no_browser,
             runs=options.runs,
             device=options.device,

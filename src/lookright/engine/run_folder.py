@@ -14,7 +14,7 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -28,6 +28,7 @@ from lookright.files import replacing
 
 # Where a run lies and whether it is being continued do not belong to what it is.
 _NOT_STORED = ("resume",)
+_NAMED_WEIGHTS = ("none", "bundled", "imagenet")
 
 
 class RunFolder:
@@ -72,8 +73,7 @@ class RunFolder:
             return
         self.check_free()
         # Absolute paths, so that the run can be resumed and evaluated from any folder.
-        places = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
-        options = to_options(config) | {option_name(name): str(path) for name, path in places.items()}
+        options = to_options(replace(config, **_places(config)))
         text = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         with replacing(self.config_file) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -199,6 +199,14 @@ def _fits(value: object, hint: Any) -> bool:
 def _comparable(config: TrainConfig) -> dict[str, Any]:
     # The order of images that are streamed depends on which process reads which shard.
     kept = ("workers",) if is_sharded(config) else ()
-    options = {k: v for k, v in asdict(config).items() if k not in INCIDENTAL or k in kept}
-    # Paths may be given relative to another folder.
-    return {k: v.resolve() if isinstance(v, Path) else v for k, v in options.items()}
+    options = asdict(config) | _places(config)
+    return {k: v for k, v in options.items() if k not in INCIDENTAL or k in kept}
+
+
+def _places(config: TrainConfig) -> dict[str, Any]:
+    """The options that name a place on the disk, absolute."""
+    found: dict[str, Any] = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
+    file = Path(config.weights).expanduser()
+    if config.weights not in _NAMED_WEIGHTS and file.is_file():
+        found["weights"] = str(file.resolve())
+    return found

@@ -81,9 +81,10 @@ export const putMarks = (index, version, png) =>
 export const putStatus = (index, version, status) =>
   write(`/api/images/${index}/status`, version, "application/json", JSON.stringify({ status }));
 
-/** The open image that teaches most, after this one: its index, or null. */
-export async function next(after = null) {
-  return (await json(after === null ? "/api/next" : `/api/next?after=${after}`)).index;
+/** The open image that teaches most, of those that are not left out: its index, or null. */
+export async function next(leftOut = []) {
+  // A list of thousands is too long for an address.
+  return (await change("/api/next", "POST", { "Content-Type": "application/json" }, JSON.stringify(leftOut))).index;
 }
 
 /** How well this annotator agrees with the others: {pending, others}. `refresh` looks at what has changed. */

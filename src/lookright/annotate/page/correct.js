@@ -18,7 +18,7 @@ export class Correction {
   #comparing = element("input", { type: "checkbox", id: "compare-shown" });
   #compareLine = element("label", { class: "check" }, this.#comparing, " Compare the maps");
 
-  /** `parts`: compare, say(text), and save(), which resolves once what is drawn is saved. */
+  /** `parts`: compare, model, hasOld, say(text), and save(), whether what is drawn is saved. */
   constructor(parts) {
     this.#parts = parts;
     byId("correction").append(
@@ -49,11 +49,11 @@ export class Correction {
       return;
     }
     this.#compare(false);
-    await this.#parts.save();
     try {
+      if (!(await this.#parts.save())) throw new Error("the image that is open could not be saved");
       this.#show(await api.startCorrection());
     } catch (error) {
-      this.#show({ state: "refused", error: error.message });
+      this.#show({ state: "refused", error: `Nothing was started: ${error.message}` });
       this.#parts.say(`Nothing was started: ${error.message}`);
       return;
     }
@@ -112,10 +112,11 @@ export class Correction {
     this.#bar.max = told.epochs || 1;
     this.#bar.value = told.epoch ?? 0;
     this.#text.textContent = sentence(told);
-    this.#figures.replaceChildren(...(told.new ? [table(told)] : []));
+    this.#figures.replaceChildren(...(told.new ? tables(told) : []));
     this.#compareLine.hidden = !told.run;
     this.#compareLine.lastChild.textContent = this.#parts.hasOld ? " Compare the maps" : " Show the new map";
     this.#parts.compare.choose(told.run ?? null, this.#parts.hasOld);
+    this.#parts.model.allowNew(Boolean(told.run));
   }
 }
 
@@ -131,41 +132,66 @@ function sentence({ state, step, epoch, epochs, seconds, marked, error, note, ru
   return parts.filter(Boolean).join(". ").replaceAll("..", ".");
 }
 
-/** The figures of both, a line for each. */
-function table({ old, new: now }) {
-  const head = (text) => element("th", { scope: "col" }, text);
-  const titles = old ? ["Old", "New", "Difference"] : ["New"];
+/** The figures of both: what they are worth, and for what reason they are right. */
+function tables({ old, new: now }) {
   const photos = `On ${now.images} test photos, ${now.annotated} of them marked`;
   const changed = old && old.annotated !== now.annotated ? ` (${old.annotated} when the old model was measured)` : "";
+  const found = [table(photos + changed, FIGURES, old, now)];
+  const measured = total(now.reasonability);
+  if (measured) {
+    const caption = `Shares of the ${measured} test photos marked "look here"; on the marks: IoU of 0.5 or more`;
+    // Folded where the photo would have no room beside it.
+    const open = matchMedia("(min-height: 50rem), (max-width: 47.99rem)").matches;
+    found.push(element("details", { open }, element("summary", {}, "Reasonability"), table(caption, CELLS, old, now)));
+  }
+  return found;
+}
+
+/** A table with a line for each of some figures. */
+function table(caption, figures, old, now) {
+  const head = (text) => element("th", { scope: "col" }, text);
+  const titles = old ? ["Old", "New", "Difference"] : ["New"];
   return element("table", {},
-    element("caption", {}, photos + changed),
+    element("caption", {}, caption),
     element("thead", {}, element("tr", {}, element("td"), ...titles.map(head))),
-    element("tbody", {}, ...FIGURES.map(({ name, key, shown, change }) => {
-      const values = [...(old ? [old[key]] : []), now[key]];
+    element("tbody", {}, ...figures.map(({ name, of, shown, change, good }) => {
+      const values = [...(old ? [of(old)] : []), of(now)];
       const cells = values.map((value) => element("td", {}, value === null ? "not known" : shown(value)));
-      if (old) cells.push(element("td", {}, difference(old[key], now[key], change)));
+      if (old) cells.push(element("td", {}, difference(...values, change, good)));
       return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
     })));
 }
 
-const FIGURES = [
-  { name: "Accuracy", key: "accuracy", shown: percent, change: (step) => [Math.round(100 * step), "points"] },
-  { name: "Overlap with marks (IoU)", key: "iou", shown: (value) => value.toFixed(2), change: (step) => [step.toFixed(2), ""] },
-];
+const points = (step) => [Math.round(100 * step), "points"];
+const total = (cells) => Object.values(cells ?? {}).reduce((sum, n) => sum + n, 0);
+const share = (cell) => ({ reasonability }) => (reasonability ? reasonability[cell] / total(reasonability) : null);
 
-/** A difference in words and with its sign. */
-function difference(before, after, change) {
+// `good`: whether more of it is better; that is not said of what may become better or worse.
+const FIGURES = [
+  { name: "Accuracy", of: ({ accuracy }) => accuracy, shown: percent, change: points, good: true },
+  { name: "Overlap with marks (IoU)", of: ({ iou }) => iou, shown: (value) => value.toFixed(2), change: (step) => [step.toFixed(2), ""], good: true },
+];
+const CELLS = [
+  { name: "Right, map on the marks", of: share("reasonable-accurate"), good: true },
+  { name: "Right, map elsewhere", of: share("unreasonable-accurate") },
+  { name: "Wrong, map on the marks", of: share("reasonable-inaccurate") },
+  { name: "Wrong, map elsewhere", of: share("unreasonable-inaccurate") },
+].map((cell) => ({ shown: percent, change: points, ...cell }));
+
+/** A difference with its sign, and in words where more is better. */
+function difference(before, after, change, good) {
   if (before === null || after === null) return "";
   const [size, unit] = change(Math.abs(after - before));
   if (Number(size) === 0) return "no difference";
-  const better = after > before;
-  const text = [`${better ? "+" : "−"}${size}`, unit].filter(Boolean).join(" ");
-  return element("b", { class: better ? "right" : "wrong" }, `${text}, ${better ? "better" : "worse"}`);
+  const more = after > before;
+  const text = [`${more ? "+" : "−"}${size}`, unit].filter(Boolean).join(" ");
+  if (!good) return text;
+  return element("b", { class: more ? "right" : "wrong" }, `${text}, ${more ? "better" : "worse"}`);
 }
 
 function spoken({ old, new: now, note }) {
   if (!now) return note ?? "";
-  const told = FIGURES.filter(({ key }) => now[key] !== null).map(({ name, key, shown }) =>
-    `${name}: ${old && old[key] !== null ? `${shown(old[key])} before, ` : ""}${shown(now[key])} now`);
+  const told = [...FIGURES, ...CELLS.slice(0, 2)].filter(({ of }) => of(now) !== null).map(({ name, of, shown }) =>
+    `${name}: ${old && of(old) !== null ? `${shown(of(old))} before, ` : ""}${shown(of(now))} now`);
   return `${told.join(". ")}.`;
 }

@@ -88,7 +88,8 @@ export class Keys {
     if (event.altKey && !writes) return;
     let done = true;
     if (event.key === " ") {
-      if (event.target.matches("button, a, input")) return;
+      // Elsewhere it presses, unfolds or scrolls what has the focus.
+      if (!onCanvas && event.target !== document.body) return;
       if (!event.repeat) {
         pointers.space = true;
         pointers.panned = false;

@@ -19,7 +19,7 @@ import { addressed, Work } from "./work.js";
 
 const ZOOM = 1.25; // a press of + or -
 const PAUSE = 3000; // ms between questions whether there are more predictions
-const PATIENCE = 20; // such questions without an answer: what is missing then cannot be predicted
+const PATIENCE = 20; // such questions without an answer
 const STATES = { saved: "Saved", saving: "Saving", failed: "Not saved", conflict: "Not saved" };
 
 async function start() {
@@ -79,9 +79,10 @@ async function start() {
     },
   });
 
+  const save = async () => (await work.saver?.flush()) ?? true;
   const accept = new Accept(session, {
     say,
-    save: async () => (await work.saver?.flush()) ?? true,
+    save,
     async changed(ended) {
       await work.catchUp().catch(() => null); // saving asks then
       const now = await api.session().catch(() => null);
@@ -93,7 +94,7 @@ async function start() {
     },
   });
   const agreement = new Agreement(session, openChosen);
-  const correction = new Correction({ compare, say, save: () => work.saver?.flush(), hasOld: session.has_model });
+  const correction = new Correction({ compare, model, say, save, hasOld: session.has_model });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
   const zoom = (factor) => {
@@ -173,14 +174,18 @@ async function start() {
 
 /** Show predictions once the model has made them all, which it does after the start. */
 async function awaitPredictions(session, list, work) {
-  let { predicted } = session;
-  for (let idle = 0; session.has_model && predicted < session.images && idle < PATIENCE; idle++) {
+  let { predicted, predicting } = session;
+  for (let failures = 0; predicting && failures < PATIENCE; ) {
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
-    const now = await api.session().catch(() => ({ predicted }));
-    if (now.predicted === predicted) continue;
-    [predicted, idle] = [now.predicted, 0];
-    if (predicted < session.images && work.info?.predicted !== null) continue;
-    await Promise.all([list.refresh(), work.refresh()]).catch(() => null); // the next image tells it anyway
+    const before = predicted;
+    try {
+      ({ predicted, predicting } = await api.session());
+      // Meanwhile they are shown only where the image that is open waits for its own.
+      if (predicting && (predicted === before || work.info?.predicted !== null)) continue;
+      await Promise.all([list.refresh(), work.refresh()]);
+    } catch {
+      failures++; // the next image tells it anyway
+    }
   }
 }
 

@@ -13,6 +13,7 @@ export class Model {
   #editor;
   #say;
   #index = null;
+  #hasNew = false; // whether there is another map, of a correction
   #picture = null; // the map, once it was asked for
   #timer = 0;
 
@@ -38,8 +39,20 @@ export class Model {
     this.#index = info?.has_map ? info.index : null;
     this.#picture = null;
     clearTimeout(this.#timer);
-    byId("model").hidden = this.#index === null;
+    this.#showParts();
     this.#showMap();
+  }
+
+  /** Whether there is a map of a correction: its opacity can be chosen, even where there is no model else. */
+  allowNew(there) {
+    this.#hasNew = there;
+    this.#showParts();
+  }
+
+  #showParts() {
+    const alone = this.#index === null;
+    byId("model").hidden = alone && !this.#hasNew;
+    for (const id of ["map-check", "share-slider", "use-region"]) byId(id).hidden = alone;
   }
 
   toggleMap() {

@@ -1,12 +1,14 @@
 // The image that is open: opening one, leaving it with everything saved, going on to the next.
 
 import * as api from "./api.js";
+import { settle } from "./conflict.js";
+import { copyMarks } from "./copy.js";
 import { byId, choose, say } from "./dom.js";
 import { showFacts } from "./facts.js";
 import { statusLabel } from "./list.js";
 import { load } from "./load.js";
-import { decodeMarks } from "./png.js";
 import { Saver } from "./saver.js";
+import { skipUnopened, Turn } from "./turn.js";
 
 const address = (index) => `#image-${index}`;
 
@@ -27,6 +29,9 @@ export class Work {
   #source;
   #listen;
   #ticket = 0; // of the newest call of open: an older one gives up
+  #wanted = null; // index of the image that is open, or was to be opened
+  #failed = false; // whether that could not be opened
+  #turn = new Turn();
   #deciding = null;
 
   /**
@@ -50,6 +55,7 @@ export class Work {
     if (!(await this.#leave()) || ticket !== this.#ticket) return false;
     const before = this.index ?? this.previous;
     this.#close();
+    this.#wanted = index;
     byId("stage").setAttribute("aria-busy", "true");
     try {
       const [info, photo, { marks, version }] = await load(index);
@@ -86,23 +92,25 @@ export class Work {
 
   /** Open the open image that teaches most. */
   async next() {
-    let index;
+    let found;
     try {
-      index = await api.next(this.index);
+      found = await this.#turn.next(this.#wanted);
     } catch (error) {
       say(`The next image is not known: ${error.message}`);
       return;
     }
-    if (index === null) say("No other image is open");
-    else if (await this.open(index)) {
+    if (found.index === null) say("No other image is open");
+    else if (await this.open(found.index)) {
       const { name, label, start } = this.info;
-      say(`${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`);
+      const told = `${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`;
+      say(found.again ? `All others were passed over and come again: ${told}` : told);
     }
   }
 
   /** Say that there is nothing to mark, or skip, and go on; said twice, the image is open again. */
   async finish(status) {
-    if (!this.saver) return;
+    if (this.#failed && status === "skipped") return this.#skipFailed();
+    if (!this.#isOpen()) return;
     this.#editor.liftPen();
     if (status === "nothing" && !this.#editor.marks.empty) {
       say("This image has marks; clear them first if there is nothing to mark");
@@ -121,7 +129,7 @@ export class Work {
 
   /** Write the marks to start with as they are, and go on. */
   async accept() {
-    if (!this.saver) return;
+    if (!this.#isOpen()) return;
     const { saver } = this;
     if (!this.info.start) {
       say(this.#editor.marks.empty ? "There are no marks to accept here" : "The marks here are yours already");
@@ -143,29 +151,9 @@ export class Work {
     this.#written(index, { status, start });
   }
 
-  /** Take the marks of the image that was open before, resized if need be. */
-  async copyPrevious() {
-    const { marks } = this.#editor;
-    const from = this.previous ?? (this.index > 0 ? this.index - 1 : null);
-    if (!marks || from === null) {
-      say("There is no image before this one");
-      return;
-    }
-    let other;
-    try {
-      other = await decodeMarks((await api.marks(from)).blob);
-    } catch (error) {
-      say(`The marks could not be copied: ${error.message}`);
-      return;
-    }
-    if (marks !== this.#editor.marks) return; // another image was opened meanwhile
-    const values = marks.values.map((_, i) => {
-      const x = Math.floor(((i % marks.width) + 0.5) * (other.width / marks.width));
-      const y = Math.floor((Math.floor(i / marks.width) + 0.5) * (other.height / marks.height));
-      return other.values[y * other.width + x];
-    });
-    say(this.#editor.replace(values) ? "The marks of the previous image were copied; undo takes them back"
-      : "The previous image has the same marks");
+  /** Take the marks of the image that was open before. */
+  copyPrevious() {
+    return copyMarks(this.#editor, this.previous ?? (this.index > 0 ? this.index - 1 : null));
   }
 
   /** Ask what is to be done where somebody else has changed this image. */
@@ -174,24 +162,28 @@ export class Work {
     return this.#deciding;
   }
 
+  /** Whether there is an image to work on; what hinders is said. */
+  #isOpen() {
+    if (this.#failed) say("This image could not be opened; skip it, or go on to the next");
+    return this.saver !== null;
+  }
+
+  async #skipFailed() {
+    const index = this.#wanted;
+    try {
+      const [before, after] = await skipUnopened(index);
+      this.#listen.onWritten(index, before, after);
+      if (after.status === "open") say("This image is open again");
+      else if (this.#failed && index === this.#wanted) await this.next();
+    } catch (error) {
+      say(`This image could not be skipped: ${error.message}`);
+    }
+  }
+
   async #decide() {
     const { saver } = this;
-    if (saver?.state !== "conflict") return;
-    const answer = await choose(byId("conflict"));
-    if (!answer || saver !== this.saver || saver.state !== "conflict") return;
-    try {
-      const theirs = await saver.theirs();
-      if (answer === "mine") {
-        await saver.overwrite(theirs.version);
-      } else {
-        // As a step of the history: what was drawn here comes back with undo. Accepted after it: nothing is to be written.
-        this.#editor.replace(theirs.values);
-        saver.accept(theirs.version);
-        say("Their marks were loaded; undo brings yours back");
-      }
-    } catch (error) {
-      say(`Nothing was changed: ${error.message}`);
-    }
+    const isStill = () => saver === this.saver && saver?.state === "conflict";
+    if (isStill()) await settle(saver, this.#editor, isStill);
   }
 
   /** Whether everything of this image is saved, or is to be given up. */
@@ -215,13 +207,17 @@ export class Work {
   #close() {
     this.saver?.stop();
     this.saver = this.info = null;
+    this.#failed = false;
     this.#editor.open(null);
     this.#listen.onOpen(null);
   }
 
   #fail(error) {
+    this.#failed = true;
     this.#stage.show(null, null);
     byId("name").textContent = "This image could not be opened";
+    byId("image-status").replaceChildren();
+    byId("facts").replaceChildren();
     say(`This image could not be opened: ${error.message}`);
   }
 

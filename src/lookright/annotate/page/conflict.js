@@ -1,0 +1,22 @@
+// Somebody else has changed the image that is open.
+
+import { byId, choose, say } from "./dom.js";
+
+/** Ask what is to be done, and do it, if `isStill()` says that it is still to be done then. */
+export async function settle(saver, editor, isStill) {
+  const answer = await choose(byId("conflict"));
+  if (!answer || !isStill()) return;
+  try {
+    const theirs = await saver.theirs();
+    if (answer === "mine") {
+      await saver.overwrite(theirs.version);
+    } else {
+      // As a step of the history: what was drawn here comes back with undo. Accepted after it: nothing is to be written.
+      editor.replace(theirs.values);
+      saver.accept(theirs.version);
+      say("Their marks were loaded; undo brings yours back");
+    }
+  } catch (error) {
+    say(`Nothing was changed: ${error.message}`);
+  }
+}
