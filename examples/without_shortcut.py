@@ -43,7 +43,9 @@ def worst_group(rows: Sequence[Row], group: dict[str, str]) -> float:
 
 def compare(folder: Path, clean: str, marked: str) -> dict[tuple[str, str], dict[str, list[float]]]:
     """Worst groups by annotated images, entry and data set, one value per seed."""
-    runs = [row for row in read(folder / "results.csv") if row["stage"] == "final" and not row["error"]]
+    done = [row for row in read(folder / "results.csv") if row["stage"] == "final" and not row["error"]]
+    # Where hyperparameters were chosen anew, rows of the earlier choice stand before those of the later one.
+    runs = list({(row["data"], row["annotated"], row["entry"], row["seed"]): row for row in done}.values())
     images = {run["run"]: read(folder / "images" / f"{run['run']}.csv") for run in runs}
     of_marked = [images[run["run"]] for run in runs if run["data"] == marked]
     group = {key(row): row["group"] for rows in of_marked for row in rows}
@@ -85,7 +87,8 @@ def main() -> None:
     text = "\n".join(lines) + "\n"
     print(text)
     if options.table:
-        command = f"python examples/without_shortcut.py {options.folder} {options.clean} {options.marked} ..."
+        given = f"{options.folder} {options.clean} {options.marked}"
+        command = f"python examples/without_shortcut.py {given} --table FILE"
         options.table.write_text(f"Written by `{command}`.\n\n{text}", encoding="utf-8")
 
 

@@ -8,9 +8,42 @@ from types import ModuleType
 import pytest
 
 RUNS = [
-    {"stage": "final", "run": "marked-0", "data": "decoy", "annotated": "2", "entry": "auto", "error": ""},
-    {"stage": "final", "run": "clean-0", "data": "photos", "annotated": "2", "entry": "auto", "error": ""},
-    {"stage": "choose", "run": "other", "data": "photos", "annotated": "2", "entry": "auto", "error": ""},
+    {
+        "stage": "final",
+        "run": "gone",
+        "data": "decoy",
+        "annotated": "2",
+        "entry": "auto",
+        "seed": "0",
+        "error": "",
+    },
+    {
+        "stage": "final",
+        "run": "marked-0",
+        "data": "decoy",
+        "annotated": "2",
+        "entry": "auto",
+        "seed": "0",
+        "error": "",
+    },
+    {
+        "stage": "final",
+        "run": "clean-0",
+        "data": "photos",
+        "annotated": "2",
+        "entry": "auto",
+        "seed": "0",
+        "error": "",
+    },
+    {
+        "stage": "choose",
+        "run": "other",
+        "data": "photos",
+        "annotated": "2",
+        "entry": "auto",
+        "seed": "0",
+        "error": "",
+    },
 ]
 
 
