@@ -7,43 +7,12 @@ from types import ModuleType
 
 import pytest
 
+ALIKE = {"stage": "final", "annotated": "2", "entry": "auto", "seed": "0", "error": ""}
 RUNS = [
-    {
-        "stage": "final",
-        "run": "gone",
-        "data": "decoy",
-        "annotated": "2",
-        "entry": "auto",
-        "seed": "0",
-        "error": "",
-    },
-    {
-        "stage": "final",
-        "run": "marked-0",
-        "data": "decoy",
-        "annotated": "2",
-        "entry": "auto",
-        "seed": "0",
-        "error": "",
-    },
-    {
-        "stage": "final",
-        "run": "clean-0",
-        "data": "photos",
-        "annotated": "2",
-        "entry": "auto",
-        "seed": "0",
-        "error": "",
-    },
-    {
-        "stage": "choose",
-        "run": "other",
-        "data": "photos",
-        "annotated": "2",
-        "entry": "auto",
-        "seed": "0",
-        "error": "",
-    },
+    ALIKE | {"run": "of-an-earlier-choice", "data": "decoy"},  # its images are not even there
+    ALIKE | {"run": "marked-0", "data": "decoy"},
+    ALIKE | {"run": "clean-0", "data": "photos"},
+    ALIKE | {"run": "other", "data": "photos", "stage": "choose"},
 ]
 
 
