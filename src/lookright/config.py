@@ -172,6 +172,9 @@ class TrainConfig(DataConfig):
     resume: bool = option(False, "continue the run in --out where it stopped")
 
 
+PRETRAINED = ("bundled", "imagenet")
+"""weights that are called by a name"""
+
 INCIDENTAL = ("out", "guard", "cache_dir", "cache_gb", "workers", "tensorboard", "resume")
 """Options of `TrainConfig` that change no result: where a run lies, what it checks, how fast it is."""
 

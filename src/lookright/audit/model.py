@@ -7,14 +7,13 @@ from pathlib import Path
 
 from timm.data.imagenet_info import ImageNetInfo
 
-from lookright.config import DataConfig, TrainConfig
+from lookright.config import PRETRAINED, DataConfig, TrainConfig
 from lookright.engine.trained_run import ExplainedClassifier, open_run
 from lookright.errors import ConfigError, DataError
 from lookright.explainers import make_explainer
 from lookright.models import create
 from lookright.models.weights import BUNDLED_BACKBONE
 
-_PRETRAINED = ("imagenet", "bundled")
 _IMAGENET = 1000
 _USUAL_EXPLAINER = TrainConfig().explainer
 
@@ -65,7 +64,7 @@ def open_model(
         )
     weights = weights or _usual_weights(model)
     known = tuple(classes)
-    if weights in _PRETRAINED:
+    if weights in PRETRAINED:
         known = known or imagenet_classes()
         if len(known) != _IMAGENET:
             raise ConfigError(
@@ -84,7 +83,7 @@ def open_model(
         num_classes=len(known),
         weights=weights,
         image_size=size,
-        pretrained_head=weights in _PRETRAINED,
+        pretrained_head=weights in PRETRAINED,
     )
     classifier.network.eval()
     return ExplainedClassifier(

@@ -21,14 +21,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from lookright.config import INCIDENTAL, TrainConfig, option_name
+from lookright.config import INCIDENTAL, PRETRAINED, TrainConfig, option_name
 from lookright.data.shards import is_sharded
 from lookright.errors import CheckpointError, ConfigError
 from lookright.files import replacing
 
 # Where a run lies and whether it is being continued do not belong to what it is.
 _NOT_STORED = ("resume",)
-_NAMED_WEIGHTS = ("none", "bundled", "imagenet")
 
 
 class RunFolder:
@@ -207,6 +206,6 @@ def _places(config: TrainConfig) -> dict[str, Any]:
     """The options that name a place on the disk, absolute."""
     found: dict[str, Any] = {k: v.resolve() for k, v in vars(config).items() if isinstance(v, Path)}
     file = Path(config.weights).expanduser()
-    if config.weights not in _NAMED_WEIGHTS and file.is_file():
+    if config.weights not in ("none", *PRETRAINED) and file.is_file():
         found["weights"] = str(file.resolve())
     return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lookright.evidence.grid import Grid
 from lookright.evidence.outlook import default_out, told
-from lookright.evidence.plan import PATHS, candidates, choice
+from lookright.evidence.plan import PATHS, judged
 from lookright.evidence.report_tables import escaped, markdown_table
 from lookright.evidence.results import Results, waited
 from lookright.evidence.table import Row, number
@@ -108,9 +107,7 @@ def chosen_table(results: Results) -> list[str]:
         if cell not in seen:
             seen.add(cell)
             chosen = json.loads(row.get("chosen") or "{}")
-            table.append(
-                [*map(escaped, cell), ", ".join(f"{name} {_value(v)}" for name, v in chosen.items())]
-            )
+            table.append([*map(escaped, cell), _named(chosen)])
     head = "<details><summary>Hyperparameters that were chosen</summary>"
     return [head, "", *markdown_table(table, texts=len(table[0])), "", "</details>"] if len(table) > 1 else []
 
@@ -121,13 +118,10 @@ def candidates_table(results: Results) -> list[str]:
     if grid.choose is None:
         return []
     rows = [[*grid.axes, "candidate", f"mean of {' and '.join(grid.choose.by)}, validation"]]
-    for cell in grid.cells():
-        taken = choice(grid, cell, results.table)
-        for options, mean in candidates(grid, cell, results.table):
-            shown = "–" if mean is None or math.isnan(mean) else f"{mean:.3f}"
-            named = ", ".join(f"{name} {_value(value)}" for name, value in options.items()) or "as it is"
-            labels = [escaped(entry.label) for entry in cell.values()]
-            rows.append([*labels, named, f"**{shown}**" if options == taken else shown])
+    for labels, options, mean, is_taken in judged(grid, results.table):
+        shown = "–" if mean is None else f"{mean:.3f}"
+        named = _named(options) or "as it is"
+        rows.append([*map(escaped, labels), named, f"**{shown}**" if is_taken else shown])
     head = f"<details><summary>All {len(rows) - 1} candidates on the validation images</summary>"
     return [head, "", *markdown_table(rows, texts=len(rows[0]) - 1), "", "</details>"]
 
@@ -195,6 +189,10 @@ def _here(page: Path) -> str:
     return (
         absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else Path(page.name)
     ).as_posix()
+
+
+def _named(options: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {_value(value)}" for name, value in options.items())
 
 
 def _value(value: object) -> str:

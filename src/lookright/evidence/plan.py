@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lookright.config import INCIDENTAL, TrainConfig
 from lookright.data.corrupt import parse_corruption
@@ -166,15 +166,39 @@ def choice(grid: Grid, cell: Mapping[str, Any], table: Table) -> Options | None:
     Returns:
         nothing to set where nothing is to be chosen; None where runs are missing, or every candidate failed
     """
-    if grid.choose is None:
-        return {}
+    return {} if grid.choose is None else _best(candidates(grid, cell, table))
+
+
+def _best(found: Sequence[tuple[Options, float | None]]) -> Options | None:
     best: tuple[float, Options] | None = None
-    for candidate, mean in candidates(grid, cell, table):
+    for candidate, mean in found:
         if mean is None:
             return None
         if not math.isnan(mean) and (best is None or mean > best[0]):
             best = mean, candidate
     return None if best is None else best[1]
+
+
+class Judged(NamedTuple):
+    """A candidate and what became of it."""
+
+    labels: tuple[str, ...]
+    """of its cell, in the order of the axes"""
+    options: Options
+    mean: float | None
+    """on the validation images; None where runs are missing or one failed"""
+    is_taken: bool
+
+
+def judged(grid: Grid, table: Table) -> Iterator[Judged]:
+    """All candidates of all cells, where hyperparameters are chosen."""
+    for cell in grid.cells():
+        found = candidates(grid, cell, table)
+        taken = _best(found)
+        labels = tuple(entry.label for entry in cell.values())
+        for options, mean in found:
+            known = None if mean is None or math.isnan(mean) else mean
+            yield Judged(labels, options, known, options == taken)
 
 
 def _run(

@@ -22,7 +22,7 @@ from lookright.evidence.fill import features_key
 from lookright.evidence.grid import Grid, read_grid
 from lookright.evidence.made import make_sets
 from lookright.evidence.outlook import Outlook, default_out, told
-from lookright.evidence.plan import PlannedRun, candidates, check_plan, choice, choose_runs, final_runs
+from lookright.evidence.plan import PlannedRun, check_plan, choice, choose_runs, final_runs, judged
 from lookright.evidence.table import Row, Table, number
 from lookright.evidence.workers import Job, work, workers
 from lookright.files import replacing
@@ -194,10 +194,7 @@ def _write_choices(grid: Grid, table: Table, path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*grid.axes, "candidate", "validation", "chosen"])
-        for cell in grid.cells():
-            taken = choice(grid, cell, table)
-            labels = [entry.label for entry in cell.values()]
-            for options, mean in candidates(grid, cell, table):
-                shown = "" if mean is None or mean != mean else f"{mean:.6g}"
-                told_as = json.dumps(dict(options), default=str)
-                writer.writerow([*labels, told_as, shown, str(options == taken).lower()])
+        for labels, options, mean, is_taken in judged(grid, table):
+            shown = "" if mean is None else f"{mean:.6g}"
+            told_as = json.dumps(dict(options), default=str)
+            writer.writerow([*labels, told_as, shown, str(is_taken).lower()])
