@@ -1,6 +1,8 @@
 """Second derivatives of our own against finite differences, and against PyTorch's on whole networks."""
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from threading import Event, Thread, get_ident
 from typing import Any
 
@@ -130,8 +132,8 @@ def test_each_thread_decides_for_itself() -> None:
     assert found[0] is not None, "after another, which ended last"
 
 
-def test_threads_of_autograd_know_what_is_asked_for() -> None:
-    """Where backward passes are nested deep, autograd goes on in threads of its own, as it does on GPUs."""
+def backward_passes_nested_deep() -> list[tuple[int, bool]]:
+    """The thread of each, and whether weights were asked for there."""
     told: list[tuple[int, bool]] = []
 
     class Deep(torch.autograd.Function):
@@ -151,6 +153,16 @@ def test_threads_of_autograd_know_what_is_asked_for() -> None:
 
     with sites_alone():
         Deep.apply(torch.zeros(1, requires_grad=True), 100).backward()
+    return told
+
+
+def test_threads_of_autograd_know_what_is_asked_for() -> None:
+    """Where backward passes are nested deep, autograd goes on in threads of its own, as it does on GPUs.
+
+    In another process: one in which autograd has threads must not fork, as other tests here do.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        told = process.submit(backward_passes_nested_deep).result()
     assert len({thread for thread, _ in told}) > 1
     assert not any(asked for _, asked in told)
 
