@@ -56,6 +56,23 @@ def stepped(setup: Setup, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tenso
     )
 
 
+def test_features_do_not_depend_on_how_many_are_computed(
+    options: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks give other bits for few images at a time than for many."""
+    run = FrozenTrunk._run
+    monkeypatch.setattr(FrozenTrunk, "_run", lambda trunk, image: run(trunk, image) + 1e-6 * len(image))
+    given = []
+    for images_per_class in (1, 4):
+        setup, trunk = prepared(options(train="last-stage", train_per_class=images_per_class))
+        assert trunk.fill([setup.train], "cpu")
+        keys = [(item.id, False) for item in setup.train.items]
+        given.append(dict(zip(keys, trunk.features.gather(keys), strict=True)))
+    few, many = given
+    assert len(few) == 10
+    assert all(torch.equal(few[key], many[key]) for key in few)
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("backbone", UNITS)
 def test_finds_and_replaces_the_frozen_part(

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-PIXELS_VERSION = 1
-"""To be raised when the same file gives other pixels: decoding, resizing, mirroring."""
+FEATURES_VERSION = 2
+"""To be raised when the same file gives other features: decoding, resizing, mirroring, size of batches."""
 
 _digests: dict[tuple[str, int, int], str] = {}
 
@@ -57,7 +57,7 @@ def feature_key(
         False
     """
     digest = hashlib.blake2b(digest_size=16)
-    versions = torch.__version__, PIXELS_VERSION
+    versions = torch.__version__, FEATURES_VERSION
     digest.update(repr((*versions, torch.device(device).type, list(units), sorted(about.items()))).encode())
     files = set()
     for name, module in network.named_modules():

@@ -91,8 +91,9 @@ class FrozenTrunk:
     ) -> bool:
         """Compute the features of all images, mirrored and isolated ones as well where the data set has them.
 
-        Always the same images together, so that a resumed run has the same features to the bit. Where a
-        store has some of them, these are taken as they are.
+        Always so many images at a time: what a network gives for one differs by rounding with how many there
+        are, and runs of the same photos shall have the same features to the bit. Where a store has some of
+        them, these are taken as they are.
 
         Returns:
             whether there is a cache: something is frozen, the features fit, and serving them reproduces
@@ -107,9 +108,10 @@ class FrozenTrunk:
         self.features.know((item.id, item.path) for dataset in datasets for item in dataset.items)
         keys = list(by_key)
         # On the first ones it is tried out whether features can be served, and are those of this network.
-        first = keys[: batch_size if self.features.missing(keys) else _TRIED]
+        tried = batch_size if self.features.missing(keys) else _TRIED
+        first = keys[:tried]
         with evaluating(self.network), torch.no_grad():
-            samples, features = self._compute(first, by_key, device)
+            samples, features = self._compute(first, by_key, device, tried)
             if not self.features.make_room(keys, features, self.limit_bytes) or not self._can_serve(
                 samples, features
             ):
@@ -136,15 +138,20 @@ class FrozenTrunk:
                 for to, part in parts:
                     if not enough:
                         return self._give_up()
-                    enough = to.add(part, self._compute(part, shown, device)[1])
+                    enough = to.add(part, self._compute(part, shown, device, batch_size)[1])
                     bar.update(len(part))
         return enough or self._give_up()
 
     def _compute(
-        self, keys: Sequence[Key], by_key: Mapping[Key, Shown], device: torch.device | str
+        self, keys: Sequence[Key], by_key: Mapping[Key, Shown], device: torch.device | str, batch_size: int
     ) -> tuple[list[Sample], Tensor]:
         samples = [dataset.show(appearance) for dataset, appearance in (by_key[key] for key in keys)]
-        return samples, self._run(collate(samples).image.to(device))
+        image = collate(samples).image.to(device)
+        lacking = batch_size - len(image)
+        if not lacking:
+            return samples, self._run(image)
+        filled = torch.cat([image, image[:1].expand(lacking, -1, -1, -1)])
+        return samples, self._run(filled)[: len(image)].clone()
 
     def _give_up(self) -> bool:
         self.features.clear()
