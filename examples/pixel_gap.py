@@ -79,7 +79,7 @@ class Compared:
     kept: Tensor
     """(N,) bool, whether the prediction is the same"""
     uncounted: Tensor
-    """(N,) how much of P + N lies in cells that the loss `evidence` does not count: next to marked ones"""
+    """(N,) how much of P + N lies in cells that the loss `evidence` leaves out"""
 
     def figures(self) -> tuple[float, ...]:
         """The figures of `HEAD`; NaN for a share of no images."""
@@ -104,7 +104,7 @@ HEAD = (
     *(
         "mean change",
         "mean bound",
-        "of P + N beside the marks, %",
+        "of P + N not counted, %",
         "through cells inside",
         "through cells outside",
     ),

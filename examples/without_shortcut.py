@@ -77,7 +77,8 @@ def main() -> None:
     options = parser.parse_args()
     lines = [
         "Accuracy in the worst of four groups (class x marker), mean and 95 % interval over seeds; the same",
-        "test images, with the marker and without, and models trained likewise.\n",
+        "test images, with the marker and without, and models trained likewise (a method that is chosen on",
+        "validation images is chosen for each set).\n",
         "| annotated | method | marker in training and test | no marker in either | seeds |",
         "|---|---|---|---|---|",
     ]

@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from lookright.errors import ConfigError
 from lookright.evidence import cell as cells
+from lookright.evidence import run as running
 from lookright.evidence.grid import read_grid
 from lookright.evidence.outlook import Outlook, describe_plan
 from lookright.evidence.plan import choose_runs, final_runs
@@ -74,6 +75,19 @@ def test_hyperparameters_are_chosen_and_written_down(write: Write, tmp_path: Pat
     assert {
         run.cell["method"]: table.rows[run.fingerprint]["chosen"] for run in final_runs(grid, table)
     } == taken
+
+
+def test_what_validation_images_do_not_give_chooses_nothing(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told after the first run, and again where the command is given again."""
+    file, out = write(choose=CHOOSE), tmp_path / "out"
+    work = running.work
+    monkeypatch.setattr(running, "work", lambda *given: [row | {"val_accuracy": ""} for row in work(*given)])
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"choose: by: .*: its validation images give no 'accuracy'"):
+            run_grid(file, out)
+        assert len(Table(out / "results.csv").rows) == 1
 
 
 def test_a_limit_ends_it_early(write: Write, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.errors import LookrightError
-from lookright.evidence.machine import processor, waited
+from lookright.evidence.machine import commit, processor, waited
 from lookright.evidence.plan import PlannedRun
 from lookright.evidence.reading import FACT, MEASURES
 from lookright.evidence.shared import Shared
@@ -258,6 +258,7 @@ def _about(run: PlannedRun) -> dict[str, str]:
         "chosen": _as_json(run.chosen),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "lookright": lookright.__version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "threads": str(torch.get_num_threads()),

@@ -1,10 +1,11 @@
-"""Which processor a run was computed on, and how long it had none: seconds mean nothing without them."""
+"""What a run was computed by: the code, the processor, and how long it had none."""
 
 from __future__ import annotations
 
 import math
 import platform
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,22 @@ def processor(device: str) -> str:
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(device)
     return _cpu()
+
+
+@cache
+def commit() -> str:
+    """Name the commit of the checkout that this code runs from, with `+` where it was changed since.
+
+    Empty where it is installed without one, or there is no git.
+    """
+    here = Path(__file__).parent
+    asked = ["git", "-C", str(here), "describe", "--always", "--exclude=*", "--dirty=+"]
+    tracked = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
+    try:
+        subprocess.run(tracked, check=True, capture_output=True, timeout=10)  # no folder around it
+        return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 @cache

@@ -92,7 +92,7 @@ def _computing(rows: Sequence[Row]) -> str:
     timed = [s for row in rows if not waited(row) and (s := number(row, "seconds")) == s]
     if not timed:
         return ""
-    rest = "" if len(timed) == len(rows) else f", as {len(timed)} that were timed alone tell"
+    rest = "" if len(timed) == len(rows) else f", by the mean of the {len(timed)} whose time is known"
     return f"; {told(sum(timed) / len(timed) * len(rows))} of computing, summed over the runs{rest}"
 
 

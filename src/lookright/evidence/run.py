@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -22,6 +23,7 @@ from lookright.evidence.fill import features_key
 from lookright.evidence.grid import Grid, read_grid
 from lookright.evidence.made import make_sets
 from lookright.evidence.outlook import Outlook, default_out, told
+from lookright.evidence.photos import note_photos
 from lookright.evidence.plan import PlannedRun, check_plan, choice, choose_runs, final_runs, judged
 from lookright.evidence.table import Row, Table, number
 from lookright.evidence.workers import Job, work, workers
@@ -69,6 +71,7 @@ def run_grid(
     with _alone(out), workers(out, processes, cluster) as executor:
         with replacing(out / "grid.yaml") as temporary:
             shutil.copyfile(path, temporary)
+        note_photos(grid, out)
         make_sets(grid.prepare, out / "data")
         runner = _Runner(grid, out, table, executor, processes)
         left = runner.do(choose_runs(grid), limit)
@@ -89,6 +92,9 @@ class _Runner:
 
     def do(self, runs: Sequence[PlannedRun], limit: int | None) -> int | None:
         """Do the runs that are not done; gives what is left of the limit."""
+        for run in runs:
+            if self.table.finished(run.fingerprint):
+                _check_measured(run, self.table.rows[run.fingerprint])
         pending = [run for run in runs if not self.table.finished(run.fingerprint)]
         pending = list({run.fingerprint: run for run in pending}.values())  # two cells may be one run
         chosen = pending if limit is None else pending[:limit]
@@ -111,6 +117,7 @@ class _Runner:
                         self.table.add(row)
                         del left[run.fingerprint]
                         self._say(run, row, len(chosen) - len(left), len(chosen), list(left.values()))
+                        _check_measured(run, row)
         except BrokenProcessPool as error:
             raise DataError(
                 "a process was killed, perhaps for lack of memory; what is done is done: start again, with "
@@ -134,6 +141,18 @@ class _Runner:
         ahead = f"; about {told(rest)} left" if left and rest is not None else ""
         took = "no time known" if lost else told(seconds)
         log.info("[%d/%d] %s: %s (%s%s)", done, of, run.label, what, took, ahead)
+
+
+def _check_measured(run: PlannedRun, row: Row) -> None:
+    """Stop where nothing can be chosen by what validation images lack, before all candidates are trained."""
+    if run.stage != "choose" or run.grid.choose is None or row["status"] != "finished":
+        return
+    for measure in run.grid.choose.by:
+        if math.isnan(number(row, f"val_{measure}")):
+            raise ConfigError(
+                f"choose: by: {run.label}: its validation images give no {measure!r} (it needs groups, "
+                "annotations, or more of them); choose by something else"
+            )
 
 
 def _rows(job: Job, future: Future[list[dict[str, str]]]) -> list[dict[str, str]]:
