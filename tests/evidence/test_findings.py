@@ -65,11 +65,10 @@ SENTENCES = [
     ),
     (
         "findings.md",
-        "Streets: accuracy {:.2f} plain, {:.2f} the best rival, {:.2f} `auto`; worst group {:.2f}, "
-        "{:.2f}, {:.2f}; "
-        "IoU {:.2f}, {:.2f}, {:.2f}, all clear. Cats and dogs leave next to nothing to gain: accuracy "
-        "{:.3f}, {:.3f}, "
-        "{:.3f}, not clear; IoU {:.2f}, {:.2f}, {:.2f}, clear",
+        "Streets: accuracy {:.2f} plain, {:.2f} the best rival, {:.2f} `auto`; "
+        "worst group {:.2f}, {:.2f}, {:.2f}; IoU {:.2f}, {:.2f}, {:.2f}, all clear. "
+        "Cats and dogs leave next to nothing to gain: accuracy {:.3f}, {:.3f}, {:.3f}, "
+        "clear against plain training alone; IoU {:.2f}, {:.2f}, {:.2f}, clear",
         "fresh",
         [
             f"{data} / {entry} / {measure}"
