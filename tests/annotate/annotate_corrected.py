@@ -40,7 +40,7 @@ def write_split_photos(folder: Path) -> Path:
     return folder
 
 
-def train_small(data: Path, out: Path, epochs: int = 2) -> Path:
+def train_small(data: Path, out: Path, epochs: int = 2, **options: Any) -> Path:
     """A run that has learned next to nothing, in a second."""
     train(
         TrainConfig(
@@ -52,6 +52,7 @@ def train_small(data: Path, out: Path, epochs: int = 2) -> Path:
             method="baseline",
             image_size=SIDE,
             epochs=epochs,
+            **options,
         )
     )
     return out
@@ -94,10 +95,10 @@ class Correcting:
 
 @contextmanager
 def correcting(
-    data: Path, run: Path | None, *, out: Path | None = None, **options: Any
+    data: Path, run: Path | None, *, out: Path | None = None, annotator: str = "anna", **options: Any
 ) -> Iterator[Correcting]:
     """Open a project beside a run; options take the place of the run's own."""
-    project = open_project(data, annotator="anna", out=out)
+    project = open_project(data, annotator=annotator, out=out)
     looking = None
     if run is not None:
         looking = open_looking(str(run), project.images, device="cpu")

@@ -18,12 +18,24 @@ from annotate_made import pixels
 from test_annotate_start import get, served
 
 from lookright.config import DataConfig
-from lookright.data import read_annotations
+from lookright.data import AnnotationSet, read_annotations
 from lookright.engine.evaluate import evaluate
 from lookright.engine.run_folder import RunFolder
 
 TRAINING = [0, 1, 6, 7]
 TEST = [4, 10]
+UNUSUAL: dict[str, Any] = {
+    "batch_size": 3,
+    "accumulate": 2,
+    "batchnorm": "train",
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "weight_decay": 0.002,
+    "schedule": "constant",
+    "warmup": 0.1,
+    "flip": False,
+}
+"""Options of the run, none of them the default"""
 
 
 class Made(NamedTuple):
@@ -36,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Photos without marks, and a run of them. Not to be changed."""
     folder = tmp_path_factory.mktemp("correct")
     data = write_split_photos(folder / "data")
-    return Made(data, train_small(data, folder / "run"))
+    return Made(data, train_small(data, folder / "run", **UNUSUAL))
 
 
 @pytest.fixture
@@ -103,8 +115,9 @@ def test_the_figures_are_those_of_evaluate(done: Done, made: Made, tmp_path: Pat
 
 def test_the_options_of_the_old_run_are_taken_over(done: Done, made: Made) -> None:
     old, new = RunFolder(made.run).config(), RunFolder(done.told["run"]).config()
-    for name in ("backbone", "weights", "image_size", "explainer", "train", "epochs", "lr"):
+    for name in ("backbone", "weights", "image_size", "explainer", "train", "epochs", *UNUSUAL):
         assert getattr(old, name) == getattr(new, name), name
+    assert {name: getattr(old, name) for name in UNUSUAL} == UNUSUAL
     assert new.method == "auto"
     assert (Path(done.told["run"] + ".log")).is_file()
 
@@ -122,8 +135,7 @@ def test_readers_pass_over_the_runs(done: Done) -> None:
     project = done.correct.project
     assert project.annotators() == ["anna"]
     found = read_annotations(DataConfig(data=project.images.root))
-    marked = {item.id for item in found.items if item.marks is not None}
-    assert marked == {project.items[index].id for index in TRAINING + TEST}
+    assert set(marked(found)) == {project.items[index].id for index in TRAINING + TEST}
     assert not [problem for problem in found.problems if ".runs" in str(problem)]
 
 
@@ -231,6 +243,32 @@ def test_too_few_marks_are_refused(made: Made, data: Path) -> None:
         assert "1 of the 3 marked photos are in the training split" in refusal(correct)
 
 
+def test_marks_of_everybody_count(made: Made, data: Path) -> None:
+    with correcting(data, made.run, annotator="ben") as correct:
+        mark(correct.project, TRAINING)
+    with correcting(data, made.run) as correct:
+        corrections = correct.corrections
+        assert len(marked(corrections._read())) == len(TRAINING)
+        mark(correct.project, [2, 8], value=0)
+        found = corrections._read()
+        assert len(marked(found)) == len(TRAINING) + 2
+        assert corrections._options(found)["method"] == "auto"
+        assert correct.post().json()["marked"] == len(TRAINING) + 2
+
+
+def marked(found: AnnotationSet) -> list[str]:
+    return [item.id for item in found.items if item.annotated]
+
+
+def test_what_the_training_would_refuse_is_said_at_once(made: Made, data: Path) -> None:
+    with correcting(data, made.run) as correct:
+        mark(correct.project, TRAINING)
+        (data / "split.csv").write_text(
+            "file,class,split\nimages/left/none.png,left,train\n", encoding="utf-8"
+        )
+        assert "images/left/none.png does not exist" in refusal(correct)
+
+
 def test_a_class_without_training_photos_is_refused(data: Path) -> None:
     table = data / "split.csv"
     text = table.read_text(encoding="utf-8").replace("right,train", "right,val")
@@ -258,6 +296,6 @@ def test_writing_needs_the_token(correct: Correcting) -> None:
 def test_the_method_is_the_recommended_one(data: Path, tmp_path: Path, value: int, method: str) -> None:
     with correcting(data, None, out=tmp_path / "marks") as correct:
         mark(correct.project, TRAINING, value)
-        options = correct.corrections._options()
+        options = correct.corrections._options(correct.corrections._read())
         assert (options["method"], options["epochs"], options["lr"]) == (method, 15, 0.001)
         assert correct.corrections._data()[2:] == ["--annotations", str((tmp_path / "marks").resolve())]

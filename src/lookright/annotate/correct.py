@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookright.annotate.commands import CommandError, Commands, StoppedError
-from lookright.annotate.pixels import POSITIVE
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
-from lookright.annotate.store import MARKED
-from lookright.config import option_name
-from lookright.errors import LookrightError
+from lookright.config import DataConfig, option_name
+from lookright.data.annotations import AnnotationSet
+from lookright.data.readers import read_annotations
+from lookright.errors import DataError, LookrightError
 from lookright.types import Task
 
 if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
@@ -39,7 +39,9 @@ FEWEST = 2
 PROTOCOL = {"epochs": 15, "lr": 0.001}
 """Of the recommended method, where no run says how it was trained."""
 
-_TAKEN_OVER = ("backbone", "weights", "start", "image_size", "explainer", "target_layer", "train")
+_NETWORK = ("backbone", "weights", "start", "image_size", "explainer", "target_layer")
+_TRAINING = ("train", "batchnorm", "epochs", "batch_size", "accumulate")
+_TRAINING += ("optimizer", "lr", "weight_decay", "schedule", "warmup", "flip")
 _OLD = "old-evaluation"
 
 
@@ -124,8 +126,9 @@ class Corrections:
         with self._starting:
             if self._thread is not None and self._thread.is_alive():
                 raise RefusedError(409, "a correction is running; wait for its end, or cancel it")
-            marked = self._check()
-            options = self._options()
+            found = self._read()
+            options = self._options(found)
+            marked = sum(item.annotated for item in found.split("train").items)
             folder = self._free_folder()
             self._folder, self._started = folder, time.monotonic()
             self._commands = Commands()
@@ -170,14 +173,19 @@ class Corrections:
                 self._opened = run, open_looking(run, self.project.images, device=self.device)
             return self._opened[1]
 
-    def _check(self) -> int:
-        """The number of marked photos that are trained on; refuse what cannot be trained."""
-        images, layer = self.project.images, self.project.layer
+    def _read(self) -> AnnotationSet:
+        """What the training is to read: marks of everybody; refuse what cannot be trained."""
+        images = self.project.images
         if images.task is not Task.SINGLE_LABEL or len(images.classes) < 2:
             raise RefusedError(
                 409, "a correction needs photos in class folders, one class per photo and two classes or more"
             )
-        marked = [item for item in images.items if layer.status(item.id) == MARKED]
+        data, base = self._folders()
+        try:
+            found = read_annotations(DataConfig(data=data, annotations=base))
+        except DataError as error:
+            raise RefusedError(409, str(error)) from error
+        marked = [item for item in found.items if item.annotated]
         if len(marked) < FEWEST:
             raise RefusedError(409, f"{len(marked)} photos are marked; mark {FEWEST} or more")
         in_training = sum(item.split == "train" for item in marked)
@@ -187,33 +195,22 @@ class Corrections:
                 f"{in_training} of the {len(marked)} marked photos are in the training split, and "
                 f"{FEWEST} are needed; mark more",
             )
-        training = Counter(item.label for item in images.items if item.split == "train")
-        for label, name in enumerate(images.classes):
+        training = Counter(item.label for item in found.items if item.split == "train")
+        for label, name in enumerate(found.classes):
             if not training[label]:
                 raise RefusedError(409, f"the class {name} has no photo in the training split; add some")
-        return in_training
+        return found
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, found: AnnotationSet) -> dict[str, Any]:
         """Options of the new run: those of the old one where there is one."""
-        options: dict[str, Any] = {"method": "auto" if self._is_anything_positive() else "evidence"}
+        options: dict[str, Any] = {"method": "auto" if _is_anything_positive(found) else "evidence"}
         options |= PROTOCOL
         if self.old is not None:
             config = self.old.model.config
-            names: tuple[str, ...] = _TAKEN_OVER
-            if self._old_run() is not None:
-                names += ("epochs", "lr")
+            names = _NETWORK if self._old_run() is None else _NETWORK + _TRAINING
             options |= {name: value for name in names if (value := getattr(config, name)) is not None}
-        splits = {item.split for item in self.project.items}
-        return options | {"accelerator": self.device, "best": "performance" if "val" in splits else "last"}
-
-    def _is_anything_positive(self) -> bool:
-        """Whether a marked photo of the training split is marked *look here* anywhere."""
-        project = self.project
-        return any(
-            bool((project.marks(index) == POSITIVE).any())
-            for index, item in enumerate(project.items)
-            if item.split == "train" and project.layer.status(item.id) == MARKED
-        )
+        best = "performance" if "val" in found.splits else "last"
+        return options | {"accelerator": self.device, "best": best}
 
     def _old_run(self) -> Path | None:
         """Folder of the old model, where it is a run."""
@@ -228,15 +225,20 @@ class Corrections:
             if not folder.exists() and not _log(folder).exists():
                 return folder
 
-    def _data(self) -> list[str]:
+    def _folders(self) -> tuple[Path, Path | None]:
+        """Photos, and marks where these lie elsewhere."""
         base, data = self.project.base.resolve(), self.project.images.root.resolve()
-        return ["--data", str(data), *(["--annotations", str(base)] if base != data else [])]
+        return data, base if base != data else None
+
+    def _data(self) -> list[str]:
+        data, base = self._folders()
+        return ["--data", str(data), *(["--annotations", str(base)] if base is not None else [])]
 
     def _work(self, run: Path, options: dict[str, Any]) -> None:
         trained = False
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
-            given = [f"--{option_name(name).replace('_', '-')}={value}" for name, value in options.items()]
+            given = [_argument(name, value) for name, value in options.items()]
             self._commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
             trained = True
             self._progress = replace(self._progress, step="evaluate", run=str(run))
@@ -272,6 +274,23 @@ class Corrections:
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 1)
+
+
+def _is_anything_positive(found: AnnotationSet) -> bool:
+    """Whether a photo of the training split is marked *look here* anywhere."""
+    of_training = (item.marks for item in found.split("train").items if item.marks is not None)
+    try:
+        return any(bool((marks.sides()[0] > 0).any()) for marks in of_training)
+    except DataError as error:
+        raise RefusedError(409, str(error)) from error
+
+
+def _argument(name: str, value: object) -> str:
+    """An option as `lookright train` takes it."""
+    flag = option_name(name).replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}={value}"
 
 
 def _log(run: Path) -> Path:
