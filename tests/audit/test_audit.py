@@ -8,6 +8,7 @@ from corner_photos import write_photos
 from PIL import Image
 
 from lookright.audit import Audit, Kind, audit, check_folder, write_tables
+from lookright.audit.page import render
 from lookright.config import DataConfig
 from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.metrics import Cell
@@ -45,6 +46,16 @@ def test_with_annotations_it_says_where_the_model_looked(stamped: Path) -> None:
     assert {wrong.looks.cell(row) for row in range(len(wrong.looks))} == {Cell.UNREASONABLE_ACCURATE}
     assert wrong.looks.marked == pytest.approx(np.full(40, 16 * 16 / 64**2))
     assert len(wrong.looks.outside["evidence_outside"]) == 40
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_negative_marks_alone_have_no_overlap(stamped: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(stamped, tmp_path / "data"))
+    (data / "masks").rename(data / "negatives")
+    found = run(CORNER, data)
+    assert all(cluster.annotated for cluster in found.clusters)
+    assert {cluster.iou for cluster in found.clusters} == {None}
+    assert "IoU nan" not in render(found, DataConfig(data=data), gallery=4)
 
 
 def test_every_explained_image_is_in_one_cluster(stamped: Path) -> None:

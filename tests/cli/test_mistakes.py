@@ -198,6 +198,8 @@ MISTAKES = {
     "evaluate nothing": ("evaluate", "required: run"),
     "evaluate no run": ("evaluate {empty}", "{empty}: not a run folder"),
     "no such split": ("evaluate {run} --split tset", "no image is in split 'tset'"),
+    "no batch": ("evaluate {run} --batch-size 0", "batch_size: got 0, need 1 or more"),
+    "fewer workers than none": ("evaluate {run} --workers -1", "workers: got -1, need 0 or more"),
     "annotations without data": ("evaluate {run} --annotations x --format coco", "data: missing"),
     "explain nothing": ("explain {run} --out {new}", "required: images"),
     "explain to nowhere": ("explain {run} a.png", "required: out"),

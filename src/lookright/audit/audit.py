@@ -77,7 +77,7 @@ def audit(
         explainer: likewise
         target_layer: likewise
         most_clusters: clusters of explanations per class, at least 1
-        batch_size: images at a time
+        batch_size: images at a time, at least 1
         device: auto, cpu, cuda or mps
         progress: show bars
 
@@ -87,6 +87,8 @@ def audit(
     """
     if most_clusters < 1:
         raise ConfigError(f"clusters: got {most_clusters}, give 1 or more per class")
+    if batch_size < 1:
+        raise ConfigError(f"batch_size: got {batch_size}, need 1 or more")
     found = read_photos(data)
     opened = open_model(
         model,

@@ -53,6 +53,7 @@ class Cluster:
     """per image, how much more covering the map's region moves the prediction than covering another place"""
     annotated: int = 0
     iou: float | None = None
+    """mean overlap with the annotations; None where none of them is positive anywhere"""
     lift: float | None = None
     """evidence in the annotated regions, as a multiple of what an even map would have there"""
     findings: tuple[Finding, ...] = field(default=())
@@ -156,7 +157,7 @@ def _cluster(
         common=pattern.picture.numpy(),
         moves=(looks.effect - looks.effect_elsewhere)[rows],
         annotated=len(annotated),
-        iou=float(np.nanmean(looks.iou[annotated])) if len(annotated) else None,
+        iou=_iou(looks, annotated),
         lift=_lift(looks, annotated),
     )
 
@@ -165,6 +166,11 @@ def _most_typical(maps: Tensor, mean: Tensor) -> NDArray[np.int64]:
     flat, centre = maps.flatten(1), mean.flatten()
     cosine = (flat @ centre) / (flat.norm(dim=1) * centre.norm())
     return np.asarray(cosine.argsort(descending=True, stable=True))
+
+
+def _iou(looks: Looks, annotated: NDArray[np.int64]) -> float | None:
+    told = looks.iou[annotated][np.isfinite(looks.iou[annotated])]  # not of negative marks alone
+    return float(told.mean()) if len(told) else None
 
 
 def _lift(looks: Looks, annotated: NDArray[np.int64]) -> float | None:

@@ -54,7 +54,7 @@ def open_model(
             "explainer": explainer,
             "target-layer": target_layer,
         }
-        if refused := [f"--{name}" for name, value in given.items() if value]:
+        if refused := [f"--{name}" for name, value in given.items() if value not in (None, ())]:
             raise ConfigError(f"{', '.join(refused)}: the run {model} says so itself; leave it out")
         return open_run(Path(model))
     if "/" in model and not Path(model).exists():
@@ -62,6 +62,8 @@ def open_model(
             f"model: the folder {model} does not exist; give a run folder, a name ('lookright backbones' "
             "lists them), or a function of your own as module:function"
         )
+    if image_size is not None and image_size < 1:
+        raise ConfigError(f"image_size: got {image_size}, need 1 or more")
     weights = weights or _usual_weights(model)
     known = tuple(classes)
     if weights in PRETRAINED:

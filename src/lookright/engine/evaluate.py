@@ -58,7 +58,7 @@ def evaluate(
         split: which images, as split.csv names them
         data: other data than the run's, with the same classes
         out: folder to write; by default RUN/evaluation, or RUN/evaluation-SPLIT for another split than test
-        batch_size: images at a time
+        batch_size: images at a time, at least 1
         device: auto, cpu, cuda or mps
         workers: processes that load images
         progress: show a bar
@@ -71,8 +71,13 @@ def evaluate(
 
     Raises:
         CheckpointError, DataError: no such run or split, or data of another task or other classes.
-        ConfigError: the folder holds the evaluation of other data, or faithfulness cannot be measured.
+        ConfigError: the folder holds the evaluation of other data, faithfulness cannot be measured, or an
+            option is out of its range.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size: got {batch_size}, need 1 or more")
+    if workers < 0:
+        raise ConfigError(f"workers: got {workers}, need 0 or more")
     run = open_run(path)
     if data is not None and data.data is None:
         raise ConfigError("data: missing; annotations of other data than the run's need their photos: --data")
