@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TextIO
@@ -81,12 +81,13 @@ def write_html(path: Path, page: str) -> None:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Collection[str] = ()) -> None:
     """Write a table, a header first. None and NaN are empty, numbers have six digits, true is a word.
 
     Args:
         path: the file to write or replace
-        rows: each with the same columns, at least one row
+        rows: each with the same columns
+        columns: their names, where there may be no row
 
     Raises:
         DataError: the file cannot be written.
@@ -100,7 +101,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """
     with replacing(path) as temporary, open_csv(temporary, "w") as file:
         writer = csv.writer(file)
-        writer.writerow(rows[0])
+        writer.writerow(rows[0] if rows else columns)
         writer.writerows([_text(value) for value in row.values()] for row in rows)
 
 

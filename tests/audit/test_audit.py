@@ -86,6 +86,17 @@ def test_the_tables_hold_what_was_found(stamped: Path, tmp_path: Path) -> None:
         assert arrays["explanation"].shape == (40, 8, 8)
 
 
+def test_without_any_group_the_tables_are_written_too(stamped: Path, tmp_path: Path) -> None:
+    found = run("corner_photos:looks_nowhere", stamped)
+    assert found.clusters == ()
+    (tmp_path / "clusters.csv").write_text("of an audit before\n")
+    write_tables(found, tmp_path)
+    with (tmp_path / "clusters.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert (header[0], header[-1], rows) == ("cluster", "findings", [])
+    assert "None of the 0 groups" in render(found, DataConfig(data=stamped), gallery=0)
+
+
 def test_images_are_flagged(stamped: Path) -> None:
     looks = run(CORNER, stamped).looks
     is_stamped = [name.startswith("stamped") for name in (file.name for file in looks.file)]

@@ -2,6 +2,7 @@ import csv
 import os
 import re
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from corner_photos import write_photos
 
 from lookright.audit import Audit, audit, write_page, write_tables
 from lookright.audit.page import choose, render
-from lookright.audit.subsets import subsets
+from lookright.audit.subsets import shorten, subsets
 from lookright.config import DataConfig
 from lookright.files import open_csv
 
@@ -145,6 +146,27 @@ def test_subsets_count_classes_and_groups(tmp_path: Path) -> None:
         ("group", "odd", 6, 1.0),
     ]
     assert all(s.judged == s.images for s in found)
+
+
+def test_what_is_left_out_is_said(
+    found: Audit, html: str, stamped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Listed are" not in html
+    assert "Drawn are" not in html
+    names = {f"images/{name}/{name}{number:02d}.png" for name in ("plain", "stamped") for number in range(20)}
+    many = replace(
+        found,
+        looks=replace(found.looks, group=tuple(sorted(names))),
+        clusters=tuple(replace(found.clusters[0], predicted=f"class {number}") for number in range(8)),
+    )
+    monkeypatch.setattr("lookright.audit.clusters._MOST_EMBEDDED", 15)
+    monkeypatch.setattr("lookright.audit.page.shorten", partial(shorten, most=30))
+    page = render(many, DataConfig(data=stamped), gallery=0)
+    assert "Drawn are the 6 largest of 8 predicted classes with 12 images or more." in page
+    assert "class 5: the first 15 of 20 images" in page
+    assert "Listed are 30 of 40 groups, those with the lowest accuracy" in page
+    assert page.count('<th scope="row">group images/') == 30
+    assert "class 7: " not in page
 
 
 def test_the_page_is_written(found: Audit, stamped: Path, tmp_path: Path) -> None:

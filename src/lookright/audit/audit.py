@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookright.audit.cluster_table import Cluster, cluster_rows, make_clusters
+from lookright.audit.cluster_table import COLUMNS, Cluster, cluster_rows, make_clusters
 from lookright.audit.images import of_split, read_photos
 from lookright.audit.looks import Looks, look
 from lookright.audit.model import open_model
@@ -76,7 +76,7 @@ def audit(
         image_size: likewise
         explainer: likewise
         target_layer: likewise
-        most_clusters: clusters of explanations per class, at least 1
+        most_clusters: as `most` of `lookright.audit.clusters.cluster_explanations`
         batch_size: images at a time, at least 1
         device: auto, cpu, cuda or mps
         progress: show bars
@@ -134,8 +134,7 @@ def write_tables(found: Audit, out: Path) -> None:
     """
     of_row = {row: cluster.name for cluster in found.clusters for row in cluster.rows}
     write_csv(out / "per_image.csv", found.looks.rows(of_row))
-    if found.clusters:
-        write_csv(out / "clusters.csv", cluster_rows(found.clusters))
+    write_csv(out / "clusters.csv", cluster_rows(found.clusters), COLUMNS)
     maps = found.looks.explanation.numpy().astype(np.float32)
     with replacing(out / "explanations.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, id=np.array(found.looks.id), explanation=maps)

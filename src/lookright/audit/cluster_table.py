@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -99,7 +99,7 @@ def make_clusters(looks: Looks, *, most: int = 8) -> list[Cluster]:
 
     Args:
         looks: what the model made of each image
-        most: clusters per class
+        most: as of `cluster_explanations`
 
     Returns:
         the suspected ones first, those with fewer than three images last, the more suspicious before others
@@ -184,28 +184,29 @@ def _others(cluster: Cluster, found: Sequence[Cluster]) -> tuple[int, int] | Non
     return (sum(other.right for other in others), known) if known else None
 
 
+COLUMNS: dict[str, Callable[[Cluster], object]] = {
+    "cluster": lambda cluster: cluster.name,
+    "predicted": lambda cluster: cluster.predicted,
+    "images": lambda cluster: cluster.size,
+    "share": lambda cluster: cluster.share,
+    "accuracy": lambda cluster: cluster.accuracy,
+    "confidence": lambda cluster: cluster.confidence,
+    "suspected": lambda cluster: cluster.is_suspected,
+    "suspicion": lambda cluster: cluster.suspicion,
+    "place": lambda cluster: cluster.place.name,
+    "evidence_there": lambda cluster: cluster.place.share,
+    "sameness": lambda cluster: cluster.sameness,
+    "pattern": lambda cluster: cluster.pattern,
+    "evidence_border": lambda cluster: cluster.border,
+    "moves": lambda cluster: float(cluster.moves.mean()),
+    "annotated": lambda cluster: cluster.annotated,
+    "iou": lambda cluster: cluster.iou,
+    "lift": lambda cluster: cluster.lift,
+    "findings": lambda cluster: ";".join(finding.kind.value for finding in cluster.findings),
+}
+"""Columns of clusters.csv -> what is in them"""
+
+
 def cluster_rows(clusters: Sequence[Cluster]) -> list[dict[str, object]]:
-    """Give the columns of clusters.csv."""
-    return [
-        {
-            "cluster": cluster.name,
-            "predicted": cluster.predicted,
-            "images": cluster.size,
-            "share": cluster.share,
-            "accuracy": cluster.accuracy,
-            "confidence": cluster.confidence,
-            "suspected": cluster.is_suspected,
-            "suspicion": cluster.suspicion,
-            "place": cluster.place.name,
-            "evidence_there": cluster.place.share,
-            "sameness": cluster.sameness,
-            "pattern": cluster.pattern,
-            "evidence_border": cluster.border,
-            "moves": float(cluster.moves.mean()),
-            "annotated": cluster.annotated,
-            "iou": cluster.iou,
-            "lift": cluster.lift,
-            "findings": ";".join(finding.kind.value for finding in cluster.findings),
-        }
-        for cluster in clusters
-    ]
+    """Give the rows of clusters.csv."""
+    return [{name: tell(cluster) for name, tell in COLUMNS.items()} for cluster in clusters]

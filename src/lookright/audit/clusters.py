@@ -38,7 +38,7 @@ def cluster_explanations(explanation: Tensor, *, most: int = 8, neighbours: int 
 
     Args:
         explanation: (N, h, w), finite
-        most: groups, at least 1; more only where the graph has more parts that nothing joins
+        most: groups, at least 1; if it is not 1, more where the graph has more parts that nothing joins
         neighbours: k, at least 1
 
     Returns:

@@ -15,9 +15,9 @@ from lookright.audit.audit import Audit
 from lookright.audit.cluster_table import Cluster
 from lookright.audit.findings import Kind
 from lookright.audit.looks import Looks
-from lookright.audit.plots import draw_clusters
+from lookright.audit.plots import draw_clusters, to_draw
 from lookright.audit.regions import REGIONS
-from lookright.audit.subsets import Subset, subsets
+from lookright.audit.subsets import Subset, shorten, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
 from lookright.files import write_html
@@ -30,6 +30,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 _SHOWN_CLUSTERS = 12
 _LISTED_CLUSTERS = 60
+_MOST_REGIONS = 12
+"""Predicted classes of which each has a table of regions"""
 
 FINDING_NAMES = {
     Kind.SAME_THING: "same thing at one place",
@@ -64,6 +66,7 @@ def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
     listed = choose(found, gallery)
     pictures = _Pictures(found, data)
     of_row = {row: cluster.name for cluster in found.clusters for row in cluster.rows}
+    kept, left_out = shorten(subsets(found.looks))
     return (
         environment(TEMPLATES)
         .get_template("audit.html")
@@ -77,7 +80,9 @@ def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
             clusters=[_cluster_view(cluster, pictures) for cluster in shown],
             table=[_cluster_row(cluster) for cluster in found.clusters[:_LISTED_CLUSTERS]],
             plots=draw_clusters(found.looks, found.clusters),
-            subsets=_subset_rows(subsets(found.looks)),
+            plots_of=len(to_draw(found.clusters)),
+            subsets=_subset_rows(kept),
+            subsets_left_out=left_out,
             reasonable_iou=REASONABLE_IOU,
             regions=_region_rows(found),
             images=[_image_view(row, of_row.get(row, ""), pictures) for row in listed],
@@ -233,12 +238,12 @@ def _subset_rows(rows: Sequence[Subset]) -> list[dict[str, Any]]:
 
 
 def _region_rows(found: Audit) -> list[dict[str, Any]]:
-    """Mean share of the evidence in each region, for all images and for each predicted class."""
+    """Mean share of the evidence in each region, for all images and, of few, for each predicted class."""
     looks = found.looks
     names = [(looks.classes[k], looks.predicted == k) for k in sorted(set(looks.predicted.tolist()))]
     everything = [("all images", np.ones(len(looks), dtype=bool))]
     rows = []
-    for name, members in (*everything, *(names if 1 < len(names) <= 12 else ())):
+    for name, members in (*everything, *(names if 1 < len(names) <= _MOST_REGIONS else ())):
         told = members & np.isfinite(looks.border)
         if told.any():
             rows.append({"name": name, "n": int(told.sum()), "shares": looks.regions[told].mean(axis=0)})

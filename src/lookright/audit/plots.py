@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,14 +40,21 @@ class Plot:
 
 
 def draw_clusters(looks: Looks, clusters: Sequence[Cluster]) -> list[Plot]:
-    """Lay out the images of the six largest classes, those with fewer than 12 left out."""
-    by_class: dict[str, list[Cluster]] = {}
+    """Lay out the images of the six largest classes of `to_draw`."""
+    largest = sorted(to_draw(clusters)[:_MOST_CLASSES])
+    by_number = sorted(clusters, key=lambda cluster: cluster.number)
+    return [
+        _plot(looks, name, [cluster for cluster in by_number if cluster.predicted == name])
+        for name in largest
+    ]
+
+
+def to_draw(clusters: Sequence[Cluster]) -> list[str]:
+    """Predicted classes with 12 images or more, the largest first."""
+    sizes: Counter[str] = Counter()
     for cluster in clusters:
-        by_class.setdefault(cluster.predicted, []).append(cluster)
-    sizes = {name: sum(cluster.size for cluster in of) for name, of in by_class.items()}
-    names = [name for name in sizes if sizes[name] >= FEWEST]
-    largest = sorted(names, key=lambda name: -sizes[name])[:_MOST_CLASSES]
-    return [_plot(looks, name, sorted(by_class[name], key=lambda c: c.number)) for name in sorted(largest)]
+        sizes[cluster.predicted] += cluster.size
+    return [name for name, size in sizes.most_common() if size >= FEWEST]
 
 
 def _plot(looks: Looks, name: str, clusters: Sequence[Cluster]) -> Plot:
@@ -63,7 +71,8 @@ def _plot(looks: Looks, name: str, clusters: Sequence[Cluster]) -> Plot:
         if is_there
     )
     legend = tuple((cluster.name, _point(6, 6, cluster.number - 1)) for cluster in clusters)
-    return Plot(f"{name}: {len(rows)} images", points, legend)
+    of = f"{len(rows):,}" if len(points) == len(rows) else f"the first {len(points):,} of {len(rows):,}"
+    return Plot(f"{name}: {of} images", points, legend)
 
 
 def _point(x: float, y: float, number: int) -> Point:

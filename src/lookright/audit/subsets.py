@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,8 @@ CELLS = (
     Cell.REASONABLE_INACCURATE,
     Cell.UNREASONABLE_INACCURATE,
 )
-_MOST = 40
+LISTED = 40
+"""Classes, and groups, that a page has room for."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,32 @@ class Subset:
 def subsets(looks: Looks) -> list[Subset]:
     """All images, each true class, each group: those with the lowest accuracy first within each kind."""
     everything = [_subset(looks, "all", "all images", np.ones(len(looks), dtype=bool))]
-    classes = sorted(_by_class(looks), key=_worst_first)[:_MOST]
-    groups = sorted(_by_group(looks), key=_worst_first)[:_MOST]
+    classes = sorted(_by_class(looks), key=_worst_first)
+    groups = sorted(_by_group(looks), key=_worst_first)
     return everything + (classes if len(classes) > 1 else []) + groups
+
+
+def shorten(found: Sequence[Subset], most: int = LISTED) -> tuple[list[Subset], list[str]]:
+    """Keep the first of each kind, and say what is left out.
+
+    Args:
+        found: as of `subsets`
+        most: to be kept of each kind
+
+    Returns:
+        what is kept, and a sentence for each kind that had more
+    """
+    kept: list[Subset] = []
+    said = []
+    for kind, several in (("all", "all"), ("class", "classes"), ("group", "groups")):
+        of_kind = [subset for subset in found if subset.kind == kind]
+        kept += of_kind[:most]
+        if len(of_kind) > most:
+            said.append(
+                f"Listed are {most} of {len(of_kind)} {several}, those with the lowest accuracy; "
+                "per_image.csv has the images of all."
+            )
+    return kept, said
 
 
 def _by_class(looks: Looks) -> Iterator[Subset]:

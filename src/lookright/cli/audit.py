@@ -36,7 +36,12 @@ def audit_arguments(parser: Parser) -> None:
         default=None,
         help="which images, or all (default: test for a run whose data has that split, else all)",
     )
-    parser.add_argument("--clusters", type=int, default=8, help="most groups of explanations per class")
+    parser.add_argument(
+        "--clusters",
+        type=int,
+        default=8,
+        help="most groups of explanations per class; from 2 on, more where these fall apart by themselves",
+    )
     parser.add_argument("--gallery", type=int, default=48, help="how many images to list on the page")
     add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
