@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,13 +95,19 @@ class Correcting:
 
 @contextmanager
 def correcting(
-    data: Path, run: Path | None, *, out: Path | None = None, annotator: str = "anna", **options: Any
+    data: Path,
+    run: Path | str | None,
+    *,
+    out: Path | None = None,
+    annotator: str = "anna",
+    model: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Iterator[Correcting]:
-    """Open a project beside a run; options take the place of the run's own."""
+    """Open a project beside a run, or a `model` by its name; options take the place of its own."""
     project = open_project(data, annotator=annotator, out=out)
     looking = None
     if run is not None:
-        looking = open_looking(str(run), project.images, device="cpu")
+        looking = open_looking(str(run), project.images, device="cpu", **(model or {}))
         looking.model = replace(looking.model, config=replace(looking.model.config, **options))
     corrections = Corrections(project, looking, device="cpu")
     page = Page(project, looking, corrections)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 from annotate_corrected import SIDE, Correcting, correcting, mark, train_small, write_split_photos
 from annotate_made import pixels
 from test_annotate_start import get, served
@@ -21,6 +22,7 @@ from lookright.config import DataConfig
 from lookright.data import AnnotationSet, read_annotations
 from lookright.engine.evaluate import evaluate
 from lookright.engine.run_folder import RunFolder
+from lookright.models import create
 
 TRAINING = [0, 1, 6, 7]
 TEST = [4, 10]
@@ -258,6 +260,38 @@ def test_marks_of_everybody_count(made: Made, data: Path) -> None:
 
 def marked(found: AnnotationSet) -> list[str]:
     return [item.id for item in found.items if item.annotated]
+
+
+@pytest.mark.parametrize("classes", [(), ("Left", "right")])
+def test_a_model_that_is_no_run_is_where_the_new_run_begins(
+    data: Path, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    model = {"weights": write_weights(tmp_path), "image_size": SIDE, "classes": classes, "explainer": "cam"}
+    with correcting(data, "small_cnn", model=model) as correct:
+        mark(correct.project, TRAINING)
+        options = correct.corrections._options(correct.corrections._read())
+    assert {name: options[name] for name in ("backbone", "weights", "image_size", "explainer")} == {
+        "backbone": "small_cnn",
+        "weights": model["weights"],
+        "image_size": SIDE,
+        "explainer": "cam",
+    }
+    assert (options["method"], options["epochs"], options["lr"]) == ("auto", 15, 0.001)
+
+
+def test_a_model_whose_outputs_are_in_another_order_is_refused(data: Path, tmp_path: Path) -> None:
+    model = {"weights": write_weights(tmp_path), "image_size": SIDE, "classes": ("right", "left")}
+    with correcting(data, "small_cnn", model=model) as correct:
+        mark(correct.project, TRAINING)
+        said = refusal(correct)
+    assert "the outputs of the old model are right, left, and the class folders left, right" in said
+
+
+def write_weights(folder: Path) -> str:
+    """A file of weights of `small_cnn` for two classes."""
+    file = folder / "mine.pth"
+    torch.save(create("small_cnn", num_classes=2, weights="none", image_size=SIDE).network.state_dict(), file)
+    return str(file)
 
 
 def test_what_the_training_would_refuse_is_said_at_once(made: Made, data: Path) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from annotate_made import Page, write_photos
 
 import lookright
@@ -22,6 +23,7 @@ from lookright.annotate.project import open_project
 from lookright.cli import main
 from lookright.config import TrainConfig
 from lookright.engine.train import train
+from lookright.models import create
 
 MANY = 10_000
 TOKEN = "correct horse battery"
@@ -178,6 +180,8 @@ def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: P
         (["--port", "70000"], "port: got 70000"),
         (["--name", "http://lab.example"], "name: got 'http://lab.example'; give HOST or HOST:PORT"),
         (["--annotator", "../x"], "annotator: got '../x'"),
+        (["--weights", "mine.pth"], "weights: says what the model is that --run names; add --run"),
+        (["--run", ".", "--weights", "mine.pth"], "--weights: the run"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -190,6 +194,22 @@ def test_what_is_wrong_is_one_line(
     assert len(said) == 1
     assert message in said[0]
     assert not (folder / "annotators").exists()
+
+
+def test_a_model_by_name_takes_the_options_of_an_audit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, names, seen = tmp_path / "mine.pth", tmp_path / "names.txt", []
+    torch.save(
+        create("small_cnn", num_classes=2, weights="none", image_size=32).network.state_dict(), weights
+    )
+    names.write_text("dog\ncat\n", encoding="utf-8")
+    monkeypatch.setattr("lookright.annotate.serve.serve", lambda _, looking, **__: seen.append(looking.model))
+    main(["annotate", str(folder), "--run", "small_cnn", "--weights", str(weights), "--classes", str(names),
+          "--image-size", "32", "--explainer", "cam", "--device", "cpu"])  # fmt: skip
+    assert seen[0].classes == ("dog", "cat")
+    assert seen[0].config.weights == str(weights)
+    assert (seen[0].config.image_size, seen[0].config.explainer) == (32, "cam")
 
 
 def test_a_missing_extra_is_named(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lookright.annotate.commands import CommandError, Commands, StoppedError
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
-from lookright.config import DataConfig, option_name
+from lookright.config import PRETRAINED, DataConfig, option_name
 from lookright.data.annotations import AnnotationSet
 from lookright.data.readers import read_annotations
 from lookright.errors import DataError, LookrightError
@@ -207,10 +207,24 @@ class Corrections:
         options |= PROTOCOL
         if self.old is not None:
             config = self.old.model.config
+            self._refuse_other_outputs(self.old, found)
             names = _NETWORK if self._old_run() is None else _NETWORK + _TRAINING
             options |= {name: value for name in names if (value := getattr(config, name)) is not None}
         best = "performance" if "val" in found.splits else "last"
         return options | {"accelerator": self.device, "best": best}
+
+    def _refuse_other_outputs(self, old: Looking, found: AnnotationSet) -> None:
+        """Refuse a model whose last layer would be taken over, with its outputs for other classes."""
+        if self._old_run() is not None or old.model.config.weights in PRETRAINED:
+            return  # a new run has its own
+        theirs = [item.label for item in old.images.items]
+        if len(old.classes) == len(found.classes) and theirs != [item.label for item in self.project.items]:
+            raise RefusedError(
+                409,
+                f"the outputs of the old model are {', '.join(old.classes)}, and the class folders "
+                f"{', '.join(found.classes)}: its last layer would begin as that of other classes; name the "
+                "folders so that they sort as its outputs do, or start without --run",
+            )
 
     def _old_run(self) -> Path | None:
         """Folder of the old model, where it is a run."""

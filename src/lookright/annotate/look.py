@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
@@ -215,20 +215,43 @@ class Looking:
                 self.predictions[index] = Prediction(int(predicted), float(probability))
 
 
-def open_looking(model: str, images: AnnotationSet, *, device: str = "auto") -> Looking:
+def open_looking(
+    model: str,
+    images: AnnotationSet,
+    *,
+    device: str = "auto",
+    classes: Sequence[str] = (),
+    weights: str | None = None,
+    image_size: int | None = None,
+    explainer: str | None = None,
+    target_layer: str | None = None,
+) -> Looking:
     """Open a model and bring the photos' labels to its order. Nothing is predicted yet.
 
     Args:
         model: a run folder, or as `lookright.audit.open_model` takes it
         images: the photos, without marks
         device: auto, cpu, cuda or mps
+        classes: of a model that is not a run, as of `open_model`; likewise the options after it
+        weights: likewise
+        image_size: likewise
+        explainer: likewise
+        target_layer: likewise
 
     Raises:
-        ConfigError: an unknown model, or one that does not choose one class.
+        ConfigError: an unknown model, one that does not choose one class, or options that do not go with it.
         DataError: the run does not know a class of the photos.
         CheckpointError: no such run or weights.
     """
-    opened = open_model(model, folders=images.classes)
+    opened = open_model(
+        model,
+        classes=classes,
+        folders=images.classes,
+        weights=weights,
+        image_size=image_size,
+        explainer=explainer,
+        target_layer=target_layer,
+    )
     if opened.output.task is not Task.SINGLE_LABEL or images.task is not Task.SINGLE_LABEL:
         raise ConfigError(
             "run: a model helps where it and the labels choose one class per image; leave --run out"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
+from lookright.cli.model import add_model_options, given_model_options, read_model_options
 from lookright.cli.parser import Parser, add_device, add_options, fail, read_config, say
 from lookright.config import DataConfig
 
@@ -25,7 +26,8 @@ def annotate_arguments(parser: Parser) -> None:
         "--run",
         type=str | None,
         default=None,
-        help="run folder, or a model by name: shows where it looks, and what to mark first",
+        help="run folder, or a classifier by name as of 'lookright audit': shows where it looks, and what to "
+        "mark first",
     )
     parser.add_argument(
         "--annotator", type=str | None, default=None, help="who marks (default: the login name)"
@@ -64,6 +66,7 @@ def annotate_arguments(parser: Parser) -> None:
     )
     add_device(parser, help="where models compute")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    add_model_options(parser)
     leave_out = [f.name for f in fields(DataConfig) if f.name not in _START]
     add_options(parser, DataConfig, leave_out, title="What is marked already, to start with")
 
@@ -72,6 +75,8 @@ def annotate(options: Namespace) -> None:
     """Serve the page until it is interrupted."""
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
         fail(f"annotate needs {', '.join(missing)}: install lookright with the extra 'annotate'")
+    if options.run is None and (given := given_model_options(options)):
+        fail(f"{', '.join(given)}: says what the model is that --run names; add --run, or leave it out")
     from lookright.annotate.project import open_project
     from lookright.annotate.serve import check_address, serve
 
@@ -88,7 +93,8 @@ def annotate(options: Namespace) -> None:
         if options.run is not None:
             from lookright.annotate.look import open_looking
 
-            looking = open_looking(options.run, project.images, device=options.device)
+            model = read_model_options(options)
+            looking = open_looking(options.run, project.images, device=options.device, **model)
         serve(
             project,
             looking,

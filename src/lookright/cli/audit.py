@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import Namespace
 
+from lookright.cli.model import add_model_options, read_model_options
 from lookright.cli.parser import Parser, add_device, add_options, read_config, say
 from lookright.config import DataConfig
 
@@ -45,29 +46,13 @@ def audit_arguments(parser: Parser) -> None:
     parser.add_argument("--gallery", type=int, default=48, help="how many images to list on the page")
     add_device(parser)
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time")
-    group = parser.add_argument_group("A model that is not a run")
-    group.add_argument(
-        "--weights",
-        type=str | None,
-        default=None,
-        help="imagenet, bundled, or a FILE (default: imagenet; of tf_efficientnet_lite0 bundled)",
-    )
-    group.add_argument(
-        "--classes",
-        type=Path | None,
-        default=None,
-        help="text file with the names of its outputs, one per line, in their order (default: ImageNet's for "
-        "its weights, else the class folders)",
-    )
-    group.add_argument("--image-size", type=int | None, default=None, help="side of its images (default 224)")
-    group.add_argument("--explainer", type=str | None, default=None, help="what explains (default: grad-cam)")
-    group.add_argument("--target-layer", type=str | None, default=None, help="layer to explain")
+    add_model_options(parser)
     add_options(parser, DataConfig, leave_out=_NOT_HERE)
 
 
 def audit(options: Namespace) -> None:
     """Audit, write, and say what stands out."""
-    from lookright.audit import PAGE, audit, check_folder, read_classes, write_page, write_tables
+    from lookright.audit import PAGE, audit, check_folder, write_page, write_tables
 
     data = read_config(DataConfig, options)
     check_folder(options.out, overwrite=options.overwrite)
@@ -75,14 +60,10 @@ def audit(options: Namespace) -> None:
         options.model,
         data,
         split=options.split,
-        classes=read_classes(options.classes) if options.classes else (),
-        weights=options.weights,
-        image_size=options.image_size,
-        explainer=options.explainer,
-        target_layer=options.target_layer,
         most_clusters=options.clusters,
         batch_size=options.batch_size,
         device=options.device,
+        **read_model_options(options),
     )
     write_tables(found, options.out)
     write_page(found, data, options.out / PAGE, gallery=options.gallery)
