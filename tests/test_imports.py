@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-import lookright
+import lookright.data
 
 SOURCE = Path(lookright.__file__).parent
 CONTRACT = (
@@ -90,9 +91,18 @@ print(sorted(heavy & set(sys.modules)))
     assert done.stdout.strip() == "[]"
 
 
-def test_every_public_name_is_found() -> None:
-    for name in lookright.__all__:
-        assert getattr(lookright, name).__name__ == name
-    assert set(lookright.__all__) < set(dir(lookright))
+@pytest.mark.parametrize("package", [lookright, lookright.data])
+def test_every_public_name_is_found(package: ModuleType) -> None:
+    for name in package.__all__:
+        found = getattr(package, name)
+        assert getattr(found, "__name__", name) == name
+        assert not isinstance(found, ModuleType)
+    assert set(package.__all__) < set(dir(package))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = lookright.nothing
+        _ = package.nothing
+
+
+def test_data_is_read_without_torch() -> None:
+    code = "import sys, lookright.data; print('torch' in sys.modules, lookright.data.collate.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "collate"]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # torch takes seconds to load, and tasks are read without it
+    from torch import Tensor
 
-if TYPE_CHECKING:
     from lookright.resize import ResizeRule
 
 

@@ -33,7 +33,10 @@ SAID = {
         "its rate / that of a large matrix product",
         "epoch, whole network / cached, time",
     },
-    "annotate": {"*Correct* pressed, 8 marked photos, to the first new map"},
+    "annotate": {
+        "lookright annotate, from its start to its address",
+        "*Correct* pressed, 8 marked photos, to the first new map",
+    },
     "many": {"5 methods x 2 seeds at once / one method's, time"},
     "loading": {"loading, from memory / plain step, speed", "loading, decoding / plain step, speed"},
     "threshold": {"adaptive threshold", "loop over candidates / adaptive threshold, time"},
@@ -48,6 +51,7 @@ def test_a_quick_run_measures_everything(
     # Their processes take seconds to start; test_memory.py and tests/annotate do that.
     monkeypatch.setattr("lookright.bench.suite.peak_bytes", lambda *_, **__: 1.0)
     monkeypatch.setattr("lookright.bench.corrected.seconds_to_first_map", lambda *_: 1.0)
+    monkeypatch.setattr("lookright.bench.served.seconds_to_address", lambda *_: 1.0)
     main(["--quick", "--out", str(tmp_path / "bench"), "--device", "cpu"])
     whole = json.loads((tmp_path / "bench" / "bench.json").read_text(encoding="utf-8"))
     figures = whole["figures"]

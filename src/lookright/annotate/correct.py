@@ -40,8 +40,10 @@ PROTOCOL = {"epochs": 15, "lr": 0.001}
 """Of the recommended method, where no run says how it was trained."""
 
 _NETWORK = ("backbone", "weights", "start", "image_size", "explainer", "target_layer")
-_TRAINING = ("train", "batchnorm", "epochs", "batch_size", "accumulate")
-_TRAINING += ("optimizer", "lr", "weight_decay", "schedule", "warmup", "flip")
+_TRAINING = (
+    *("train", "batchnorm", "epochs", "batch_size", "accumulate", "flip"),
+    *("optimizer", "lr", "weight_decay", "schedule", "warmup"),
+)
 _OLD = "old-evaluation"
 
 

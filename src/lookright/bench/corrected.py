@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ FIRST_MAP = Target(30, at_most=True, unit="s")
 
 SIZE = (640, 480)
 """Width and height of the photos."""
+
+_PAUSE = 0.7
+"""Seconds after which the page asks again how far a correction is (annotate/page/correct.js)."""
 
 _OTHERS = {"val": 0.2, "test": 0.4}
 """split -> photos in it, as a share of those that are trained on"""
@@ -68,7 +72,9 @@ def write_marked_photos(folder: Path, count: int) -> Path:
 
 
 def seconds_to_first_map(data: Path, run: Path, device: torch.device) -> float:
-    """Correct a run and ask for the first photo's new map, as the page does.
+    """Correct a run and ask for the first photo's new map, as often as the page does; the map is decoded.
+
+    What the browser takes to ask, and to paint the map, is not in it.
 
     Args:
         data: photos with marks of anna
@@ -88,8 +94,9 @@ def seconds_to_first_map(data: Path, run: Path, device: torch.device) -> float:
             while corrections.run is None:
                 if (told := corrections.told())["state"] != "running":
                     raise LookrightError(f"the correction failed: {told['error']}")
-                time.sleep(0.05)
-            corrections.looking(corrections.run).map(0, SIZE)
+                time.sleep(_PAUSE)
+            layer = corrections.looking(corrections.run).map(0, SIZE)
+            Image.open(io.BytesIO(layer)).load()
             return time.perf_counter() - started
         finally:
             corrections.close()

@@ -39,6 +39,8 @@ class Settings:
     correction_epochs: int = 100
     corrected_epochs: int = 15
     """of the correction that the page starts"""
+    served_photos: int = 10_000
+    """of the folder that the page is started on"""
     many_seeds: int = 10
     """of each method of a comparison"""
     whole_epochs: int = 3
@@ -79,6 +81,7 @@ QUICK = Settings(
     correction_batch_size=4,
     correction_epochs=2,
     corrected_epochs=1,
+    served_photos=100,
     many_seeds=2,
     whole_epochs=2,
     product_size=64,

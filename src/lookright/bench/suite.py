@@ -19,6 +19,7 @@ from lookright.bench.many import many_figures
 from lookright.bench.maps import map_figures
 from lookright.bench.memory import can_measure, peak_bytes
 from lookright.bench.results import Figure, Target
+from lookright.bench.served import served_figures
 from lookright.bench.settings import MILLION, Settings
 from lookright.bench.start_up import start_up_figures
 from lookright.bench.steps import Subject, Variant, make_step
@@ -226,6 +227,12 @@ def _needing(package: str, section: Section) -> Section:
     return figures
 
 
+def annotate_figures(settings: Settings, device: torch.device) -> Iterator[Figure]:
+    """The page of `lookright annotate`: its start, and the wait for a correction."""
+    yield from served_figures(settings)
+    yield from corrected_figures(settings, device)
+
+
 SECTIONS: Mapping[str, Section] = {
     "step": step_figures,
     "recommended": recommended_figures,
@@ -237,7 +244,7 @@ SECTIONS: Mapping[str, Section] = {
     "maps": _needing("captum", _needing("pytorch_grad_cam", map_figures)),
     "evaluation": evaluation_figures,
     "correction": correction_figures,
-    "annotate": corrected_figures,
+    "annotate": annotate_figures,
     "many": many_figures,
     "loading": loading_figures,
     "threshold": threshold_figures,

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lookright.data.annotations import Item, Marks, MaskFiles, Matrix
-from lookright.data.collate import collate
+from lookright.data.batch import collate
 from lookright.data.dataset import ExplanationDataset
 from lookright.data.layout import IMAGE_SUFFIXES
 from lookright.data.masks import load_mask

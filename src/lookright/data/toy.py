@@ -12,7 +12,6 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from lookright.errors import ConfigError, DataError
 
@@ -92,6 +91,8 @@ def write_decoy_digits(
         ...     len(list(data.glob("images/*/*.png")))
         50
     """
+    from sklearn.datasets import load_digits  # scikit-learn takes a second to load
+
     decoy = decoy or Decoy()
     counts = {"train": per_class_train, "val": per_class_val, "test": per_class_test}
     digits = load_digits()
