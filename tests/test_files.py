@@ -1,6 +1,7 @@
 """A file is the old one or the whole new one, whatever happens while it is written."""
 
 import errno
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,19 @@ def test_makes_the_folder_and_leaves_nothing_else(tmp_path: Path) -> None:
         assert file.read_text() == "one", "the old one is there until the new one is whole"
     assert file.read_text() == "two"
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_durable_file_is_on_the_disk_before_it_takes_the_others_place(
+    tmp_path: Path, durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, synced = tmp_path / "a.txt", []
+    file.write_text("old")
+    monkeypatch.setattr("os.fsync", lambda of: synced.append((os.fstat(of).st_size, file.read_text())))
+    with replacing(file, durable=durable) as temporary:
+        temporary.write_text("the new one")
+    assert synced == ([(11, "old")] if durable else [])
+    assert file.read_text() == "the new one"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("broken")])

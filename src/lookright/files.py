@@ -15,11 +15,13 @@ from lookright.errors import DataError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Write to a temporary sibling, then move it into place: the file is the old one or the whole new one.
 
     Args:
         path: the file to write or replace; its folder is made
+        durable: whether that holds when the power fails too: the new file is on the disk before it takes the
+            old one's place, which takes some 5 ms
 
     Raises:
         DataError: the disk is full or the folder cannot be written; the old file is still there.
@@ -36,6 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:  # safetensors wraps a full disk in an error of its own
         reason = getattr(error, "strerror", None) or error

@@ -16,7 +16,7 @@ from lookright.annotate.refused import RefusedError
 from lookright.annotate.store import Layer, mask_names
 from lookright.data.layout import find_photos
 from lookright.data.masks import load_signed_mask
-from lookright.errors import ConfigError, DataError
+from lookright.errors import ConfigError, DataError, LookrightWarning
 
 A, B = "images/cat/a.jpg", "images/cat/b.png"
 ROUNDS = 50
@@ -79,15 +79,39 @@ def test_what_a_kill_left_half_written_is_cleared_away(folder: Path) -> None:
     again.close()
 
 
-def test_a_damaged_state_is_said_and_left_as_it_is(folder: Path) -> None:
+def test_a_damaged_state_is_set_aside_and_said(folder: Path) -> None:
+    layer = open_layer(folder)
+    layer.put_marks(A, random_marks(SIZES[A]), 0)
+    layer.close()
+    damaged = ("", "{", "[]", '{"images": {"a": {}}}', '{"images": {"a": {"version": 1, "status": "x"}}}')
+    for number, text in enumerate(damaged, start=1):
+        (layer.folder / ".state.json").write_text(text, encoding="utf-8")
+        with pytest.warns(
+            LookrightWarning, match=rf"\.state\.json: is damaged .*\.state\.damaged-{number}\.json"
+        ):
+            again = open_layer(folder)
+        assert (layer.folder / f".state.damaged-{number}.json").read_text(encoding="utf-8") == text
+        assert (again.status(A), again.version(A), again.status(B)) == ("marked", 0, "open")
+        again.put_status(B, "skipped", 0, is_marked=False)
+        again.close()
+
+
+def test_a_state_that_cannot_be_read_is_left_as_it_is(folder: Path) -> None:
     state = folder / "annotators/anna/.state.json"
-    state.parent.mkdir(parents=True)
-    damaged = ("{", "[]", '{"images": {"a": {}}}', '{"images": {"a": {"version": 1, "status": "x"}}}')
-    for text in damaged:
-        state.write_text(text, encoding="utf-8")
-        with pytest.raises(DataError, match=r"\.state\.json: cannot be read"):
-            open_layer(folder)
-        assert state.read_text(encoding="utf-8") == text
+    state.mkdir(parents=True)
+    with pytest.raises(DataError, match=r"\.state\.json: cannot be read"):
+        open_layer(folder)
+    assert state.is_dir()
+
+
+def test_marks_and_state_are_on_the_disk_when_they_are_told_as_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, synced = open_layer(folder), []
+    monkeypatch.setattr("os.fsync", lambda file: synced.append(os.fstat(file).st_size))
+    layer.put_marks(A, random_marks(SIZES[A]), 0)
+    assert synced == [layer.path(A).stat().st_size, (layer.folder / ".state.json").stat().st_size]
+    layer.close()
 
 
 def test_if_the_disk_is_full_the_old_marks_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

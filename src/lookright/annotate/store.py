@@ -1,12 +1,14 @@
-"""The layer of one annotator on disk: masks and their state; a kill loses one stroke at most."""
+"""The layer of one annotator on disk: masks and their state; a crash loses one stroke at most."""
 
 from __future__ import annotations
 
 import json
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from lookright.annotate.refused import RefusedError
 from lookright.data.layout import Photo, Photos
 from lookright.data.readers.annotators import ANNOTATORS
 from lookright.data.readers.folders import KINDS, SIGNED
-from lookright.errors import ConfigError, DataError
+from lookright.errors import ConfigError, DataError, LookrightWarning
 from lookright.files import replacing
 
 STATE = ".state.json"
@@ -63,7 +65,8 @@ class Layer:
     what the state does not know is at most the last write.
 
     Nothing is made on disk before the first write but the annotator's folder, with a lock in it: two
-    servers that write one layer would not see each other's versions.
+    servers that write one layer would not see each other's versions. A damaged state is set aside under
+    another name, with a warning.
 
     Args:
         base: folder that holds `annotators/`
@@ -72,7 +75,7 @@ class Layer:
 
     Raises:
         ConfigError: another server writes this layer, or it has marks in another form.
-        DataError: the state is damaged, or nothing can be written there.
+        DataError: the state cannot be read, or nothing can be written there.
     """
 
     def __init__(self, base: Path, annotator: str, photos: Photos) -> None:
@@ -139,7 +142,7 @@ class Layer:
             path = self.path(photo_id)
             self._refuse_link(path.parent)
             if png is not None:
-                with replacing(path) as temporary:
+                with replacing(path, durable=True) as temporary:
                     temporary.write_bytes(png)
                 self._marked.add(photo_id)
             else:
@@ -181,7 +184,7 @@ class Layer:
         )
         # The file first: if the disk is full, this and the file still say the same.
         lines = self._lines | {photo_id: _line(photo_id, entry)}
-        with replacing(self._state_file) as temporary:
+        with replacing(self._state_file, durable=True) as temporary:
             temporary.write_text('{"images": {\n' + ",\n".join(lines.values()) + "\n}}\n", encoding="ascii")
         self._state[photo_id], self._lines = entry, lines
         return Written(version, self.status(photo_id))
@@ -235,12 +238,27 @@ class Layer:
             for entry in images.values():
                 if not isinstance(entry["version"], int) or entry["status"] not in STATUSES:
                     raise ValueError(f"an entry {entry!r}")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{self._state_file}: cannot be read ({error}); put a copy back, or remove it: the masks "
-                "stay, what was skipped or has nothing to mark is forgotten"
-            ) from error
+        except OSError as error:
+            raise DataError(f"{self._state_file}: cannot be read ({error}); see that it can be") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._set_aside(error)
+            return {}
         return dict(images)
+
+    def _set_aside(self, error: Exception) -> None:
+        """Go on without a damaged state: the masks are what took time."""
+        places = (self.folder / f".state.damaged-{number}.json" for number in count(1))
+        place = next(place for place in places if not place.exists())
+        try:
+            self._state_file.rename(place)
+        except OSError as refused:
+            raise DataError(f"{self._state_file}: is damaged, and cannot be renamed ({refused})") from refused
+        warnings.warn(
+            f"{self._state_file}: is damaged ({error}), and was renamed to {place.name}: the masks stay, but "
+            "what was skipped or has nothing to mark is open again; to mend it, stop this and rename it back",
+            LookrightWarning,
+            stacklevel=5,
+        )
 
     def _find_masks(self, photos: Photos) -> set[str]:
         """Ids of photos with a mask. What a killed server left half written is removed."""
