@@ -1,5 +1,6 @@
 """Marks of any format are where an annotator starts."""
 
+import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from lookright.annotate.project import open_project
 from lookright.annotate.refused import RefusedError
 from lookright.cli import main
 from lookright.config import DataConfig
+from lookright.data.readers import READERS
 from lookright.errors import ConfigError, DataError, LookrightWarning
 
 IDS = list(SIZES)
@@ -128,7 +130,29 @@ def cvat(folder: Path) -> tuple[Path, dict[str, Grey]]:
     return file, drawn
 
 
-MADE = {"coco": coco, "voc": voc, "labelme": labelme, "label-studio": label_studio, "cvat": cvat}
+def res(folder: Path) -> tuple[Path, dict[str, Grey]]:
+    drawn = {name: random_marks(size, seed) for seed, (name, size) in enumerate(SIZES.items())}
+    for file, side in (("attention.csv", 255), ("attention_counterfactual.csv", 0)):
+        with (folder / file).open("w", newline="") as table:
+            rows = csv.writer(table)
+            rows.writerow(["img_idx", "attention", "img_check"])
+            for name, marks in drawn.items():
+                rows.writerow([name, json.dumps((marks == side).astype(int).tolist()), "good"])
+    return folder, drawn
+
+
+MADE = {
+    "coco": coco,
+    "voc": voc,
+    "labelme": labelme,
+    "label-studio": label_studio,
+    "cvat": cvat,
+    "res": res,
+}
+
+
+def test_every_format_of_the_readers_is_among_them() -> None:
+    assert set(MADE) == READERS.keys() - {"folders"}
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -136,7 +160,8 @@ def test_marks_of_every_format_are_shown_pixel_by_pixel(folder: Path, tmp_path: 
     made = tmp_path / "made"
     made.mkdir()
     file, drawn = MADE[kind](made)
-    with started(folder, annotations=file, format=kind, negative_categories=["sky"]) as page:
+    start = {"annotations": file, "format": kind, "negative_categories": [] if kind == "res" else ["sky"]}
+    with started(folder, **start) as page:
         for index, marks in enumerate(drawn.values()):
             found, version = page.marks(index)
             assert version == 0
@@ -146,7 +171,7 @@ def test_marks_of_every_format_are_shown_pixel_by_pixel(folder: Path, tmp_path: 
         assert page.put_marks(0, first).status_code == 200
         np.testing.assert_array_equal(page.marks(0)[0], first)
     assert (folder / "annotators/anna").is_dir()
-    with started(folder, annotations=file, format=kind, negative_categories=["sky"]) as page:
+    with started(folder, **start) as page:
         np.testing.assert_array_equal(page.marks(0)[0], first)  # cleared here, whatever the file says
         np.testing.assert_array_equal(page.marks(1)[0], drawn[IDS[1]])
 
