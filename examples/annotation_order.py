@@ -61,7 +61,8 @@ def as_the_page(run: str, images: AnnotationSet, seed: int) -> list[int]:
     """The order of the page, once all photos are predicted."""
     looking = open_looking(run, images, device="cpu")
     looking.predict_all()
-    return teaching_order(looking.images.items, looking.predictions, len(looking.classes))
+    items, classes = looking.images.items, len(looking.classes)
+    return teaching_order(items, looking.predictions, classes, ways=looking.ways)
 
 
 def by_clusters(run: str, images: AnnotationSet, seed: int) -> list[int]:

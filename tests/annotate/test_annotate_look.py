@@ -11,6 +11,7 @@ from PIL import Image
 from lookright.annotate.look import Looking, highest, open_looking
 from lookright.annotate.order import Prediction, spread, teaching_order
 from lookright.annotate.project import Project, open_project
+from lookright.annotate.ways import group
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.config import TrainConfig
@@ -240,6 +241,67 @@ def test_the_first_ones_are_of_every_class() -> None:
     assert [photos[index].label for index in order[:6]] in ([0, 1] * 3, [1, 0] * 3)
     assert order == teaching_order(photos, {}, 2)
     assert order != sorted(order)
+
+
+def test_each_class_is_shown_in_every_way_of_looking() -> None:
+    known = {index: Prediction(index // 6, 0.99 - index / 1000) for index in range(12)}
+    ways = {0: 0, 1: 0, 2: 0, 3: 0, 4: 1, 5: 2}  # of the first class; the others have none
+    wrong = items([1] * 6 + [0] * 6)
+    assert teaching_order(wrong, known, 2) == [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]
+    assert teaching_order(wrong, known, 2, ways=ways) == [0, 6, 4, 7, 5, 8, 1, 9, 2, 10, 3, 11]
+
+
+@pytest.fixture
+def two_ways(tmp_path: Path) -> Iterator[Looking]:
+    """A model beside photos that are bright at the left, in the upper half or in the lower one."""
+    for number in range(32):
+        photo = np.full((SIDE, SIDE, 3), 40, dtype=np.uint8)
+        half = slice(0, SIDE // 2) if number % 2 else slice(SIDE // 2, SIDE)
+        photo[half, : SIDE // 2] = 150 + number
+        for label in ("left", "right"):
+            file = tmp_path / f"data/images/{label}/{number:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photo if label == "left" else np.fliplr(photo)).save(file)
+    project = open_project(tmp_path / "data", annotator="anna")
+    found = open_looking(MODEL, project.images, device="cpu", image_size=SIDE)
+    yield found
+    found.close()
+    project.close()
+
+
+def test_photos_are_grouped_by_where_the_model_looks(two_ways: Looking) -> None:
+    two_ways.explanation(3)  # asked for before
+    two_ways.predict_all()
+    assert len(two_ways.ways) == 64
+    for start in (0, 32):
+        ways = [two_ways.ways[index] for index in range(start, start + 32)]
+        assert ways == ([0, 1] * 16 if ways[0] == 0 else [1, 0] * 16)
+    order = teaching_order(two_ways.images.items, two_ways.predictions, 2, ways=two_ways.ways)
+    shown = {(two_ways.predictions[index].predicted, two_ways.ways[index]) for index in order[:4]}
+    assert len(shown) == 4
+
+
+def test_maps_that_cost_much_wait_until_they_are_asked_for(project: Project) -> None:
+    found = open_looking(
+        MODEL, project.images, device="cpu", image_size=SIDE, explainer="integrated-gradients"
+    )
+    found.predict_all()
+    assert len(found.predictions) == len(PHOTOS)
+    assert found.ways == {}
+
+
+def test_of_many_maps_some_make_the_groups_and_the_others_join_them() -> None:
+    random = torch.Generator().manual_seed(0)
+    corner = torch.randint(3, (400,), generator=random)
+    maps = torch.rand(400, 6, 6, generator=random) / 10
+    maps[torch.arange(400), 2 * corner, 2 * corner] += 5
+    maps[-1] = 0
+    found = group(maps, most=100)
+    assert found.tolist()[-1] == -1
+    for number in range(3):
+        assert len(set(found[:-1][(corner[:-1] == number).numpy()].tolist())) == 1
+    assert set(found[:-1].tolist()) == {0, 1, 2}
+    assert (group(-maps, most=100) == -1).all()
 
 
 def test_spread_keeps_the_order_within_a_group() -> None:

@@ -73,7 +73,7 @@ class Api:
         self._slow = CapacityLimiter(1)
         self._segments = Kept[tuple[int, int]](_SEGMENTS)
         self._maps = Kept[tuple[str, int]](_MAPS)
-        self._order: tuple[tuple[int, int], list[int]] = ((-1, 0), [])
+        self._order: tuple[tuple[int, ...], list[int]] = ((), [])
 
     def session(self, _: Request) -> Response:
         """Whose marks these are, and how far they are."""
@@ -217,10 +217,11 @@ class Api:
         # Copies: more comes in meanwhile.
         told = dict(self._predictions)
         unreasonable = dict(self.looking.unreasonable) if self.looking else {}
-        known = len(told), len(unreasonable)
+        ways = self.looking.ways if self.looking else {}
+        known = len(told), len(unreasonable), len(ways)
         if self._order[0] != known:
             images = self.looking.images if self.looking else self.project.images
-            self._order = known, teaching_order(images.items, told, len(images.classes), unreasonable)
+            self._order = known, teaching_order(images.items, told, len(images.classes), unreasonable, ways)
         return self._order[1]
 
     def _first_open(self, left_out: set[int]) -> int | None:

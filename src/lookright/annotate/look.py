@@ -16,6 +16,8 @@ from torch import Tensor
 from lookright.annotate.encoded import encoded
 from lookright.annotate.order import Prediction
 from lookright.annotate.pixels import POSITIVE, Grey
+from lookright.annotate.ways import ways_of_looking
+from lookright.audit.clusters import shrink
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.data import AnnotationSet, ExplanationDataset
@@ -24,6 +26,7 @@ from lookright.engine.inference import PREDICTED
 from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import ExplainedClassifier
 from lookright.errors import ConfigError, LookrightError, NonFiniteError
+from lookright.explainers import LayerExplainer
 from lookright.metrics import binarize, iou, is_reasonable, rescale
 from lookright.models.modes import evaluating
 from lookright.report.overlay import heat
@@ -59,6 +62,9 @@ class Looking:
         """by position, as far as they are known; grows in the background"""
         self.unreasonable: dict[int, float] = {}
         """overlap of map and marks where that is low, by position; grows after that"""
+        self.ways: dict[int, int] = {}
+        """which of its class's ways of looking a photo shows, by position; there once all are predicted"""
+        self._small: dict[int, Tensor] = {}
         self._dataset = ExplanationDataset(
             images.items,
             image_size=model.config.image_size,
@@ -99,7 +105,7 @@ class Looking:
             self._thread.join()
 
     def predict_all(self) -> None:
-        """Predict every photo that is not predicted yet, but those that cannot be read."""
+        """Predict every photo that is not predicted yet, but those that cannot be read; find `ways`."""
         for start in range(0, len(self._dataset), _TOGETHER):
             if self._stop.is_set():
                 return
@@ -113,6 +119,8 @@ class Looking:
                     continue
             if found:
                 self._predict(list(found), torch.stack(list(found.values())))
+        if isinstance(self.model.explainer, LayerExplainer):
+            self.ways = ways_of_looking(self.images.items, dict(self._small), dict(self.predictions))
 
     def compare_all(self, marks: Callable[[int], Grey | None]) -> None:
         """Find the photos whose map lies elsewhere than marks that are there already.
@@ -190,29 +198,40 @@ class Looking:
             self.compare_all(marks)
 
     def _predict(self, indices: list[int], image: Tensor) -> None:
+        # A map at a layer costs hardly more than the forward pass; others wait until they are asked for.
+        if isinstance(self.model.explainer, LayerExplainer):
+            self._tell(indices, *self._look(image))
+            return
         network = self.model.classifier.network
         with self._asked, evaluating(network), torch.no_grad():
             probabilities = self.model.output.predict(network(image.to(self._device))).cpu()
         self._tell(indices, probabilities)
 
-    def _explain(self, index: int) -> Map:
-        image = self._dataset.sample(index, mirrored=False).image[None]
+    def _look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities (B, K) and maps (B, h, w)."""
         with self._asked, evaluating(self.model.classifier.network), torch.no_grad():
             logits, maps = self.model.explainer(image.to(self._device), None, PREDICTED)
-            probabilities = self.model.output.predict(logits).cpu()
-        explanation = maps[PREDICTED][0, 0].cpu().float()
+            return self.model.output.predict(logits).cpu(), maps[PREDICTED][:, 0].cpu().float()
+
+    def _explain(self, index: int) -> Map:
+        image = self._dataset.sample(index, mirrored=False).image[None]
+        probabilities, (explanation,) = self._look(image)
         if not bool(torch.isfinite(explanation).all()):
             raise NonFiniteError(
                 f"the map of {self.images.items[index].id} is not finite: train the model again"
             )
-        self._tell([index], probabilities)
+        self._tell([index], probabilities, explanation[None])
         return explanation.numpy()
 
-    def _tell(self, indices: list[int], probabilities: Tensor) -> None:
+    def _tell(self, indices: list[int], probabilities: Tensor, maps: Tensor | None = None) -> None:
         for index, of_classes in zip(indices, probabilities, strict=True):
             probability, predicted = of_classes.max(dim=0)
             if bool(torch.isfinite(probability)):
                 self.predictions[index] = Prediction(int(predicted), float(probability))
+        if maps is not None:
+            for index, small in zip(indices, shrink(maps), strict=True):
+                if index in self.predictions and bool(torch.isfinite(small).all()):
+                    self._small[index] = small
 
 
 def open_looking(

@@ -30,20 +30,22 @@ def teaching_order(
     predictions: Mapping[int, Prediction],
     classes: int,
     unreasonable: Mapping[int, float] | None = None,
+    ways: Mapping[int, int] | None = None,
 ) -> list[int]:
     """Order photos by how much their marks can teach.
 
     First those that the model gets wrong and is sure of, the surest first; then those where it is right and
     sure, but looks elsewhere than the marks that are there already, the farthest off first; then those that
     it is unsure of, the least sure first; then the others; last those that it has not seen yet. Each is
-    spread over the predicted classes in turn, so that a class that goes wrong often does not come alone;
-    photos without a prediction are spread over their labels, and shuffled.
+    spread over the predicted classes in turn, and in each class over the ways of looking, so that what goes
+    wrong often does not come alone; photos without a prediction are spread over their labels, and shuffled.
 
     Args:
         items: the photos, labels in the model's order
         predictions: by position, as far as they are known
         classes: K, 2 or more where there are predictions
         unreasonable: overlap of map and marks, by position, of those photos where that is low
+        ways: which of its class's ways of looking each photo shows, by position, as far as that is known
 
     Returns:
         positions, each once
@@ -55,7 +57,7 @@ def teaching_order(
         >>> teaching_order(items, told, 2)
         [2, 1, 0]
     """
-    unreasonable = unreasonable or {}
+    unreasonable, ways = unreasonable or {}, ways or {}
     wrong: list[int] = []
     elsewhere: list[int] = []
     unsure: list[int] = []
@@ -79,9 +81,10 @@ def teaching_order(
         sorted(part, key=lambda index: predictions[index].probability) for part in (unsure, others)
     )
     unseen.sort(key=lambda index: shuffle_key(0, items[index].id))
+    predicted = {index: prediction.predicted for index, prediction in predictions.items()}
     return [
         *chain.from_iterable(
-            spread(part, lambda index: predictions[index].predicted)
+            spread(spread(part, lambda index: (predicted[index], ways.get(index))), predicted.__getitem__)
             for part in (surest_first, farthest_first, *least_sure_first)
         ),
         *spread(unseen, lambda index: items[index].label),

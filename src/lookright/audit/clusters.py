@@ -96,13 +96,29 @@ def embed_explanations(explanation: Tensor, *, seed: int = 0) -> NDArray[np.floa
     return laid
 
 
+def shrink(explanation: Tensor) -> Tensor:
+    """Give the positive part of maps, as small as they are compared.
+
+    Args:
+        explanation: (N, h, w)
+
+    Returns:
+        (N, 12, 12), or fewer where a map has fewer
+
+    Example:
+        >>> import torch
+        >>> shrink(-torch.ones(1, 24, 7)).shape
+        torch.Size([1, 12, 7])
+    """
+    size = (min(explanation.shape[1], GRID), min(explanation.shape[2], GRID))
+    return F.adaptive_avg_pool2d(explanation.float().clamp(min=0)[:, None], size)[:, 0]
+
+
 def _points(explanation: Tensor) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Maps as points of length 1, and which maps have one."""
     if explanation.ndim != 3:
         raise ValueError(f"explanation: (N, h, w), got {tuple(explanation.shape)}")
-    positive = explanation.float().clamp(min=0)[:, None]
-    size = (min(positive.shape[2], GRID), min(positive.shape[3], GRID))
-    small = F.adaptive_avg_pool2d(positive, size).flatten(1)
+    small = shrink(explanation).flatten(1)
     length = small.norm(dim=1)
     there = length > 0
     return (small[there] / length[there, None]).numpy(), there.numpy()
