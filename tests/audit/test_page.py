@@ -153,6 +153,7 @@ def test_what_is_left_out_is_said(
 ) -> None:
     assert "Listed are" not in html
     assert "Drawn are" not in html
+    assert "where there are 12 at most" not in html
     names = {f"images/{name}/{name}{number:02d}.png" for name in ("plain", "stamped") for number in range(20)}
     many = replace(
         found,
@@ -161,12 +162,15 @@ def test_what_is_left_out_is_said(
     )
     monkeypatch.setattr("lookright.audit.clusters._MOST_EMBEDDED", 15)
     monkeypatch.setattr("lookright.audit.page.shorten", partial(shorten, most=30))
+    monkeypatch.setattr("lookright.audit.page._MOST_REGIONS", 1)
     page = render(many, DataConfig(data=stamped), gallery=0)
     assert "Drawn are the 6 largest of 8 predicted classes with 12 images or more." in page
     assert "class 5: the first 15 of 20 images" in page
     assert "Listed are 30 of 40 groups, those with the lowest accuracy" in page
     assert page.count('<th scope="row">group images/') == 30
     assert "class 7: " not in page
+    assert "Of each predicted class it is shown where there are 1 at most" in page
+    assert page.count('<table class="grid9">') == 1
 
 
 def test_the_page_is_written(found: Audit, stamped: Path, tmp_path: Path) -> None:

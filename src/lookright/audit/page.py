@@ -85,6 +85,7 @@ def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
             subsets_left_out=left_out,
             reasonable_iou=REASONABLE_IOU,
             regions=_region_rows(found),
+            most_regions=_MOST_REGIONS,
             images=[_image_view(row, of_row.get(row, ""), pictures) for row in listed],
             image_data=[_image_data(found.looks, row, of_row.get(row, "")) for row in listed],
             note=pictures.note,
