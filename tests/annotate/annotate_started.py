@@ -43,9 +43,10 @@ def ask(*_: object, **__: object) -> None:
     assert page.next() is not None
 
 
-sys.addaudithook(watch)
-annotate.say = say
-serve.create_app = make
-serve.uvicorn.Server.run = ask
-main(["annotate", sys.argv[1], "--no-browser", "--port", "0", "--annotator", "anna"])
-sys.stdout.write(json.dumps(told))
+if __name__ == "__main__":
+    sys.addaudithook(watch)
+    annotate.say = say
+    serve.create_app = make
+    serve.uvicorn.Server.run = ask
+    main(["annotate", sys.argv[1], "--no-browser", "--port", "0", "--annotator", "anna"])
+    sys.stdout.write(json.dumps(told))

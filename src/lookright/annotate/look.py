@@ -215,13 +215,13 @@ class Looking:
 
     def _explain(self, index: int) -> Map:
         image = self._dataset.sample(index, mirrored=False).image[None]
-        probabilities, (explanation,) = self._look(image)
-        if not bool(torch.isfinite(explanation).all()):
+        probabilities, maps = self._look(image)
+        if not bool(torch.isfinite(maps).all()):
             raise NonFiniteError(
                 f"the map of {self.images.items[index].id} is not finite: train the model again"
             )
-        self._tell([index], probabilities, explanation[None])
-        return explanation.numpy()
+        self._tell([index], probabilities, maps)
+        return maps[0].numpy()
 
     def _tell(self, indices: list[int], probabilities: Tensor, maps: Tensor | None = None) -> None:
         for index, of_classes in zip(indices, probabilities, strict=True):
