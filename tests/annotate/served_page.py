@@ -90,6 +90,7 @@ class FakeModel:
         self.classes = project.images.classes
         self.is_predicting = False
         self.unreasonable: dict[int, float] = {}
+        self.ways: dict[int, int] = {}
         self.predictions = {index: Prediction(0, 0.9) for index in range(len(project.items))}
 
     def is_right(self, index: int) -> bool:
