@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -137,10 +138,15 @@ class Served:
 
 @contextmanager
 def served(
-    data: Path, *, model: bool = False, port: int = 0, start: DataConfig | None = None
+    data: Path,
+    *,
+    model: bool = False,
+    port: int = 0,
+    start: DataConfig | None = None,
+    annotator: str = ANNOTATOR,
 ) -> Iterator[Served]:
     """Run a server over a folder until the end of the block."""
-    project = open_project(data, annotator=ANNOTATOR, start=start)
+    project = open_project(data, annotator=annotator, start=start)
     try:
         with running(project, FakeModel(project) if model else None, port=port) as server:
             yield server
@@ -180,6 +186,15 @@ def running(
         thread.join(timeout=10)
         with suppress(OSError):
             listener.close()
+
+
+@contextmanager
+def held_port() -> Iterator[int]:
+    """A port for servers one after the other: nobody else is given it in between."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # they may bind it beside this one
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 class Tab:

@@ -31,6 +31,22 @@ def test_the_session_says_who_and_how_far(page: Page) -> None:
     }
 
 
+def test_the_fingerprint_is_of_the_photos_and_whose_marks_they_are(folder: Path) -> None:
+    def fingerprint(annotator: str = "anna", out: Path | None = None) -> str:
+        project = open_project(folder, annotator=annotator, out=out)
+        project.close()
+        html = Page(project).http.get("/").text
+        assert f'<meta name="project" content="{project.fingerprint}">' in html
+        return project.fingerprint
+
+    before = fingerprint()
+    assert fingerprint() == before
+    others = {fingerprint("ben"), fingerprint(out=folder.parent / "marks")}
+    (folder / IDS[0]).rename((folder / IDS[0]).with_stem("z"))
+    others.add(fingerprint())
+    assert len(others | {before}) == 4
+
+
 def test_images_are_listed_by_id(page: Page) -> None:
     found = page.get("images")
     assert found["total"] == 6

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from served_page import HEIGHT, WIDTH, Served, Tab, opened, served, unmarked, write_photos
+from served_page import (
+    ANNOTATOR,
+    HEIGHT,
+    WIDTH,
+    Served,
+    Tab,
+    draw_photo,
+    held_port,
+    opened,
+    served,
+    unmarked,
+    write_photos,
+)
 
 from lookright.annotate.order import Prediction, teaching_order
 
@@ -173,18 +185,46 @@ def test_a_write_whose_answer_was_lost_is_no_conflict(tab: Tab) -> None:
 
 def test_a_server_that_was_started_anew_takes_the_marks(browser: "Browser", tmp_path: Path) -> None:
     data = write_photos(tmp_path / "data")
-    with served(data) as server:
-        tab = Tab(browser, server).open()
-        port = int(server.url.rsplit(":", 1)[1])
-    tab.choose("box")
-    tab.drag(*BOX)
-    tab.wait_message("Not saved")
-    with served(data, port=port) as tab.served:
-        tab.page.get_by_role("button", name="Try again").click()
-        tab.wait_saved()
-        np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
-        tab.errors.clear()  # the browser reports what failed meanwhile
-        tab.close()
+    with held_port() as port:
+        with served(data, port=port) as server:
+            tab = Tab(browser, server).open()
+        tab.choose("box")
+        tab.drag(*BOX)
+        tab.wait_message("Not saved")
+        with served(data, port=port) as tab.served:
+            tab.page.get_by_role("button", name="Try again").click()
+            tab.wait_saved()
+            np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+            tab.errors.clear()  # the browser reports what failed meanwhile
+            tab.close()
+
+
+@pytest.mark.parametrize("other", ["photos", "annotator"])
+def test_a_server_of_another_project_is_told_from_the_one_before(
+    browser: "Browser", tmp_path: Path, other: str
+) -> None:
+    data = write_photos(tmp_path / "data")
+    added = data / "images/boat/a first one.png"
+    with held_port() as port:
+        with served(data, port=port) as server:
+            tab = Tab(browser, server).open()
+        if other == "photos":
+            draw_photo(9).save(added)
+        with served(data, port=port, annotator="ben" if other == "annotator" else ANNOTATOR) as server:
+            tab.choose("box")
+            tab.drag(*BOX)
+            tab.wait_message("are served here now")
+            tab.page.locator("#skip").click()
+            tab.wait_message("are served here now")
+            assert server.mask(0) is None
+            assert server.status(0) == "open"
+        added.unlink(missing_ok=True)
+        with served(data, port=port) as tab.served:  # what was drawn is in the tab still
+            tab.page.get_by_role("button", name="Try again").click()
+            tab.wait_saved()
+            np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
+            tab.errors.clear()
+            tab.close()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_TOKEN = re.compile(r'(<meta name="token" content=")[^"]*(")')
+_META = re.compile(r'(<meta name="(token|project)" content=")[^"]*(")')
 _NO_PAGE = "lookright annotate is running; its page is not installed."
 
 
@@ -65,11 +65,13 @@ def create_app(
     api = Api(project, looking, corrections, follow_links=follow_links)
     files = {file.name: file for file in page.glob("*") if file.suffix in _TYPES and file.is_file()}
 
+    told = {"token": access.write_token, "project": project.fingerprint}
+
     def index(_: Request) -> Response:
         if not (page / _INDEX).is_file():
             return PlainTextResponse(_NO_PAGE)
         html = (page / _INDEX).read_text(encoding="utf-8")
-        filled = _TOKEN.sub(lambda found: found[1] + access.write_token + found[2], html)
+        filled = _META.sub(lambda found: found[1] + told[found[2]] + found[3], html)
         return Response(filled, media_type="text/html; charset=utf-8")
 
     def static(request: Request) -> Response:

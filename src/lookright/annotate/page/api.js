@@ -14,8 +14,9 @@ export class Refusal extends Error {
   }
 }
 
-const pageToken = (page) => page.querySelector('meta[name="token"]')?.content ?? "";
-let token = pageToken(document);
+const told = (page, name) => page.querySelector(`meta[name="${name}"]`)?.content ?? "";
+const project = told(document, "project"); // what the indices of this page are of
+let token = told(document, "token");
 
 async function ask(path, options = {}) {
   let answer;
@@ -35,6 +36,9 @@ const blob = async (path) => (await ask(path)).blob();
 const write = (path, version, type, body) =>
   change(path, "PUT", { "If-Match": `"${version}"`, "Content-Type": type }, body);
 
+const OTHER_PROJECT = "other photos, or another annotator's marks, are served here now, so nothing of this tab is saved; "
+  + "load the page again, or start the server as it was before and try again";
+
 async function change(path, method, headers = {}, body = undefined) {
   const send = () => ask(path, { method, headers: { ...headers, "X-Token": token }, body });
   try {
@@ -42,9 +46,10 @@ async function change(path, method, headers = {}, body = undefined) {
   } catch (error) {
     if (error.status !== 403) throw error;
     // A server that was started anew has another token: take it from its page, and nothing has to be drawn again.
-    const page = await (await ask("/")).text();
-    const fresh = pageToken(new DOMParser().parseFromString(page, "text/html"));
+    const page = new DOMParser().parseFromString(await (await ask("/")).text(), "text/html");
+    const fresh = told(page, "token");
     if (!fresh || fresh === token) throw error;
+    if (told(page, "project") !== project) throw new Refusal(403, OTHER_PROJECT);
     token = fresh;
     return (await send()).json();
   }
