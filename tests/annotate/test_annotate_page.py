@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from served_page import HEIGHT, PHONE, WIDTH, Pixels, Tab, opened, unmarked
+from served_page import HEIGHT, PHONE, WIDE, WIDTH, Pixels, Tab, opened, unmarked
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -406,3 +406,36 @@ def test_a_hand_that_rests_on_the_screen_does_not_disturb_a_pen(tab: Tab) -> Non
     expected = unmarked()
     expected[line((20.5, 20.5), (60.5, 20.5), DEFAULT)] = POSITIVE
     same(tab.served.mask(0), expected)
+
+
+def test_a_window_that_moves_to_a_denser_screen(browser: "Browser", one_tab: Tab) -> None:
+    one_tab.renew()
+    tab = Tab(browser, one_tab.served).open()
+
+    def opacity(*place: float) -> int:
+        """Of what the canvas has at a place of the photo, or beside it."""
+        return int(
+            tab.page.evaluate(
+                """([x, y]) => {
+                  const canvas = document.getElementById("canvas");
+                  const [scale, left, top] = canvas.dataset.view.split(" ").map(Number);
+                  const at = [left + x * scale, top + y * scale];
+                  const pixel = at.map((v) => Math.floor(v * canvas.width / canvas.clientWidth));
+                  return canvas.getContext("2d").getImageData(...pixel, 1, 1).data[3];
+                }""",
+                place,
+            )
+        )
+
+    session = tab.context.new_cdp_session(tab.page)
+    for dense in (2, 1.5):
+        session.send(
+            "Emulation.setDeviceMetricsOverride", WIDE | {"deviceScaleFactor": dense, "mobile": False}
+        )
+        tab.page.mouse.move(*tab.at(60.5, 45.5))  # something is drawn anew
+        tab.wait(f"canvas.width === Math.round({dense} * canvas.clientWidth)")
+        tab.page.wait_for_timeout(100)
+        inside = [(1, 1), (WIDTH - 1, 1), (1, HEIGHT - 1), (WIDTH - 1, HEIGHT - 1)]
+        outside = [(-1, 45), (WIDTH + 1, 45), (60, -1), (60, HEIGHT + 1)]
+        assert [opacity(*place) for place in (*inside, *outside)] == [255] * 4 + [0] * 4
+    tab.close()

@@ -22,6 +22,7 @@ export class Stage {
   #drawn = []; // what is on the backdrop
   #context;
   #due = false;
+  #dense = 1; // pixels of the canvas a screen pixel
   #onView;
 
   /** `onView()` is called when another part of the photo is seen. */
@@ -30,6 +31,7 @@ export class Stage {
     this.#context = canvas.getContext("2d");
     this.#onView = onView;
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    this.#watchDensity();
   }
 
   /** Show another photo with its marks; null for none. */
@@ -51,7 +53,8 @@ export class Stage {
     this.#due = true;
     requestAnimationFrame(() => {
       this.#due = false;
-      this.#draw();
+      if (density() === this.#dense) this.#draw();
+      else this.#resize();
     });
   }
 
@@ -61,12 +64,20 @@ export class Stage {
     return { x: event.clientX - left, y: event.clientY - top };
   }
 
+  /** A window that is moved to another screen has the same size there, and maybe more pixels. */
+  #watchDensity() {
+    matchMedia(`(resolution: ${density()}dppx)`).addEventListener("change", () => {
+      this.refresh();
+      this.#watchDensity();
+    }, { once: true });
+  }
+
   #resize() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
-    const dense = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * dense);
-    this.canvas.height = Math.round(height * dense);
+    this.#dense = density();
+    this.canvas.width = Math.round(width * this.#dense);
+    this.canvas.height = Math.round(height * this.#dense);
     this.view.resize(width, height);
     this.#draw(); // at once: a canvas that was resized is empty
   }
@@ -74,7 +85,7 @@ export class Stage {
   #draw() {
     const { view, canvas } = this;
     const context = this.#context;
-    const dense = window.devicePixelRatio || 1;
+    const dense = this.#dense;
     context.setTransform(dense, 0, 0, dense, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.#photo) return;
@@ -118,6 +129,9 @@ export class Stage {
     context.globalAlpha = 1;
   }
 }
+
+/** Device pixels a screen pixel. */
+const density = () => window.devicePixelRatio || 1;
 
 /** What tools draw with, in photo pixels: lines that are seen on light and dark photos. */
 function pen(context, view) {
