@@ -1,6 +1,8 @@
 """The page's modules alone, in the browser: shapes and history against the plainest way to do the same."""
 
 import io
+import struct
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,9 +163,10 @@ def test_png_files_are_exact(tab: Tab, size: tuple[int, int]) -> None:
     kind, file, read = tab.page.evaluate(
         """async ([values, width, height]) => {
           const png = await import("/static/png.js");
+          const { decodeGrey } = await import("/static/decode.js");
           const bytes = Uint8Array.from(atob(values), (c) => c.charCodeAt());
           const blob = await png.encodeMarks(bytes, width, height);
-          const marks = await png.decodeGrey(blob);
+          const marks = await decodeGrey(blob);
           const text = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
           return [blob.type, text(new Uint8Array(await blob.arrayBuffer())), text(marks.values)];
         }""",
@@ -176,3 +179,54 @@ def test_png_files_are_exact(tab: Tab, size: tuple[int, int]) -> None:
     with Image.open(io.BytesIO(b64decode(file))) as image:
         assert image.mode == "L"
         np.testing.assert_array_equal(np.asarray(image), marks)
+
+
+def filtered(width: int, height: int, channels: int) -> bytes:
+    """A PNG of random bytes under each of the filters in turn."""
+    random = np.random.default_rng(channels)
+    rows = random.integers(0, 256, (height, 1 + channels * width), dtype=np.uint8)
+    rows[:, 0] = np.arange(height) % 5
+    header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2}[channels], 0, 0, 0)
+    body = zlib.compress(rows.tobytes())
+    parts = [(b"IHDR", header), (b"IDAT", body[:50]), (b"IDAT", body[50:]), (b"IEND", b"")]
+    chunks = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+DECODE = """async ([name, file]) => {
+  const decode = await import("/static/decode.js");
+  const bytes = Uint8Array.from(atob(file), (c) => c.charCodeAt());
+  try {
+    const { width, height, values } = await decode[name](new Blob([bytes]));
+    return [width, height, Array.from(values)];
+  } catch (error) {
+    return [error.name];
+  }
+}"""
+
+
+def decoded(tab: Tab, name: str, file: bytes) -> Any:
+    return tab.page.evaluate(DECODE, [name, b64encode(file).decode()])
+
+
+def test_png_files_are_read_as_pillow_reads_them(tab: Tab) -> None:
+    for name, channels in (("decodeGrey", 1), ("decodeNumbers", 3)):
+        file = filtered(WIDTH, HEIGHT, channels)
+        pixels = np.asarray(Image.open(io.BytesIO(file))).astype(int).reshape(HEIGHT, WIDTH, channels)
+        expected = (pixels * 256 ** np.arange(channels)).sum(-1)
+        width, height, values = decoded(tab, name, file)
+        assert (width, height) == (WIDTH, HEIGHT)
+        np.testing.assert_array_equal(np.reshape(values, (HEIGHT, WIDTH)), expected)
+
+
+def test_what_is_no_exact_png_is_refused(tab: Tab) -> None:
+    whole = filtered(WIDTH, HEIGHT, 1)
+    size = whole.index(b"IHDR") + 4
+    broken = [b"", whole[:40], whole[:-30], b"GIF89a" + whole, filtered(WIDTH, HEIGHT, 3)]
+    broken += [whole[:size] + struct.pack(">I", WIDTH + 1) + whole[size + 4 :]]
+    broken += [whole[: size + 8] + b"\x10" + whole[size + 9 :]]  # 16 bits
+    assert [len(decoded(tab, "decodeGrey", file)) for file in broken] == [1] * len(broken)
+    assert decoded(tab, "decodeMarks", whole) == ["Error"]  # values that are no marks

@@ -1,8 +1,8 @@
 // The marks of another image as a start.
 
 import * as api from "./api.js";
+import { decodeMarks } from "./decode.js";
 import { say } from "./dom.js";
-import { decodeMarks } from "./png.js";
 
 /** Take the marks of the image `from`, resized if need be; null is none. */
 export async function copyMarks(editor, from) {

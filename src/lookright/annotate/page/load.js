@@ -1,8 +1,9 @@
 // Everything of an image that is to be opened.
 
 import * as api from "./api.js";
+import { decodeMarks } from "./decode.js";
 import { Marks } from "./marks.js";
-import { decodeMarks, decodePhoto } from "./png.js";
+import { decodePhoto } from "./png.js";
 
 /** Everything of an image: [facts, photo, {marks, version}]. */
 export async function load(index) {

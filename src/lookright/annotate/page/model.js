@@ -1,9 +1,10 @@
 // What the model looks at: its map over the photo, and the highest part of it as a start for marks.
 
 import * as api from "./api.js";
+import { decodeGrey } from "./decode.js";
 import { byId, percent } from "./dom.js";
 import { fillWhere } from "./shapes.js";
-import { blank, decodeGrey, decodePhoto } from "./png.js";
+import { blank, decodePhoto } from "./png.js";
 
 const PAUSE = 200; // ms between the last move of the slider and the question to the server
 const WHITE = 0xffffffff;

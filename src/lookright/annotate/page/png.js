@@ -1,11 +1,9 @@
-// Between PNG files and bytes, exactly: no colour management, no transparency, nothing rounded.
-
-import { NEGATIVE, UNMARKED, POSITIVE } from "./marks.js";
+// Marks as PNG files (decode.js reads them), and pictures to be drawn.
 
 /** A new canvas of this size and its context. */
-export function blank(width, height, settings = {}) {
+export function blank(width, height) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  return { canvas, context: canvas.getContext("2d", settings) };
+  return { canvas, context: canvas.getContext("2d") };
 }
 
 /** A photo, ready to be drawn. */
@@ -13,43 +11,7 @@ export function decodePhoto(blob) {
   return createImageBitmap(blob);
 }
 
-/** Four bytes a pixel: {width, height, bytes}. */
-async function decode(blob) {
-  const exact = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
-  const bitmap = await createImageBitmap(blob, exact);
-  const { width, height } = bitmap;
-  const { context } = blank(width, height, { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return { width, height, bytes: context.getImageData(0, 0, width, height).data };
-}
-
-/** The first channel of a file: {width, height, values}. */
-export async function decodeGrey(blob) {
-  const { width, height, bytes } = await decode(blob);
-  const values = new Uint8Array(width * height);
-  for (let i = 0; i < values.length; i++) values[i] = bytes[4 * i];
-  return { width, height, values };
-}
-
-/** Marks: as `decodeGrey`, each value the nearest of the three (browsers that fight fingerprinting add noise). */
-export async function decodeMarks(blob) {
-  const grey = await decodeGrey(blob);
-  const nearest = (value) => (value < 64 ? NEGATIVE : value < 192 ? UNMARKED : POSITIVE);
-  return { ...grey, values: grey.values.map(nearest) };
-}
-
-/** The number of the segment at every pixel, R + 256 G + 65536 B: {width, height, values}. */
-export async function decodeNumbers(blob) {
-  const { width, height, bytes } = await decode(blob);
-  const values = new Uint32Array(width * height);
-  for (let i = 0; i < values.length; i++) {
-    values[i] = bytes[4 * i] + 256 * bytes[4 * i + 1] + 65536 * bytes[4 * i + 2];
-  }
-  return { width, height, values };
-}
-
-const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
+export const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
 const BLOCK = 1 << 20; // bytes that are compressed at a time: drawing goes on in between
 
 /** Marks as a PNG file, grey and opaque. The values are read before this returns; the file follows.

@@ -1,8 +1,9 @@
 // Superpixels of a photo: regions of like colour that are marked with one click.
 
 import * as api from "./api.js";
+import { decodeNumbers } from "./decode.js";
 import { byId, say } from "./dom.js";
-import { blank, decodeNumbers } from "./png.js";
+import { blank } from "./png.js";
 
 export class Regions {
   #numbers;

@@ -2,7 +2,8 @@
 // somebody else has written in the meantime.
 
 import * as api from "./api.js";
-import { decodeMarks, encodeMarks } from "./png.js";
+import { decodeMarks } from "./decode.js";
+import { encodeMarks } from "./png.js";
 
 const FIRST_RETRY = 2000; // ms; doubled each time
 const LAST_RETRY = 30000;
