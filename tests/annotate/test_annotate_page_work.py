@@ -385,6 +385,32 @@ def test_it_starts_with_an_open_image(tab: Tab) -> None:
     tab.wait_open(None)
 
 
+def test_back_does_not_leave_the_page(browser: "Browser", tmp_path: Path) -> None:
+    with opened(browser, tmp_path) as tab:
+        page = tab.page
+        page.goto("about:blank")
+        tab.open(1)
+        for index in (4, 2):
+            page.locator("#list button").nth(index).click()
+            tab.wait_open(index)
+        page.keyboard.press("Shift+N")
+        tab.wait_open(4)
+        page.reload()  # how far it is to the first one is known still
+        tab.wait_open(4)
+        page.keyboard.press("Shift+N")
+        tab.wait_open(1)
+        page.keyboard.press("Shift+N")
+        tab.wait_message("no image before")
+        page.evaluate("location.hash = '#image-5'")  # written by hand
+        tab.wait_open(5)
+        tab.wait("document.querySelector('#name').textContent === 'house02.png'")
+        page.keyboard.press("Shift+N")
+        tab.wait_open(1)
+        page.keyboard.press("Shift+N")
+        tab.wait_message("no image before")
+        assert page.url.endswith("#image-1")
+
+
 def test_the_list_is_filtered(tab: Tab) -> None:
     tab.drag(*BOX)
     tab.wait_saved()

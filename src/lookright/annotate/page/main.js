@@ -1,6 +1,7 @@
 // Puts the page together.
 
 import { Accept } from "./accept.js";
+import { addressed, enter, hasBefore, moved } from "./address.js";
 import { Agreement } from "./agreement.js";
 import * as api from "./api.js";
 import { Compare } from "./compare.js";
@@ -15,7 +16,7 @@ import { Model } from "./model.js";
 import { Pointers } from "./pointers.js";
 import { RegionLoader } from "./regions.js";
 import { Stage } from "./stage.js";
-import { addressed, Work } from "./work.js";
+import { Work } from "./work.js";
 
 const ZOOM = 1.25; // a press of + or -
 const PAUSE = 3000; // ms between questions whether there are more predictions
@@ -105,7 +106,7 @@ async function start() {
     stage.view.fit();
     stage.refresh();
   };
-  const back = () => (history.length > 1 && work.previous !== null ? history.back() : say("There is no image before this one"));
+  const back = () => (hasBefore() ? history.back() : say("There is no image before this one"));
   const tools = ["brush", "eraser", "polygon", "box", "superpixel"];
   const actions = {
     ...Object.fromEntries(tools.map((name) => [name, () => (controls.chooseTool(name), say(`Tool: ${name}`))])),
@@ -153,12 +154,11 @@ async function start() {
   });
 
   window.addEventListener("popstate", async () => {
+    moved();
     const index = addressed();
     if (index === null || index === work.index) return;
     // Where the image may not be left, the address says again which one is open.
-    if (!(await work.open(index, { remember: false })) && work.index !== null) {
-      history.pushState(null, "", `#image-${work.index}`);
-    }
+    if (!(await work.open(index, { remember: false })) && work.index !== null) enter(work.index, false);
   });
   window.addEventListener("beforeunload", (event) => {
     if (work.saver && !work.saver.settled) event.preventDefault();

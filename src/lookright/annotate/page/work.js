@@ -1,5 +1,6 @@
 // The image that is open: opening one, leaving it with everything saved, going on to the next.
 
+import { enter } from "./address.js";
 import * as api from "./api.js";
 import { settle } from "./conflict.js";
 import { copyMarks } from "./copy.js";
@@ -9,14 +10,6 @@ import { statusLabel } from "./list.js";
 import { load } from "./load.js";
 import { Saver } from "./saver.js";
 import { skipUnopened, Turn } from "./turn.js";
-
-const address = (index) => `#image-${index}`;
-
-/** The index of the image in the page's address, or null. */
-export function addressed() {
-  const found = /^#image-(\d+)$/.exec(location.hash);
-  return found ? Number(found[1]) : null;
-}
 
 export class Work {
   info = null;
@@ -68,8 +61,7 @@ export class Work {
         onWritten: (...written) => this.#written(...written),
       });
       this.#stage.show(photo, marks);
-      if (remember && addressed() === null) history.replaceState(null, "", address(index));
-      else if (remember && addressed() !== index) history.pushState(null, "", address(index));
+      if (remember) enter(index, before === null);
       this.#show();
       return true;
     } catch (error) {
