@@ -314,6 +314,37 @@ def test_skipping_what_another_tab_has_marked_asks_too(tab: Tab) -> None:
     np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
 
 
+@pytest.mark.parametrize("key", ["k", "x"])
+def test_in_a_conflict_nothing_is_said_of_an_image_before_it_is_decided(
+    two_tabs: tuple[Tab, Tab], key: str
+) -> None:
+    _, second = two_tabs
+    before = second.served.get("/api/images/0")["version"]
+    second.page.keyboard.press("Escape")
+    second.page.wait_for_selector("#conflict", state="hidden")
+    second.page.locator("#clear").click()
+    second.page.locator("#canvas").focus()
+    second.page.keyboard.press(key)
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Keep mine").click()
+    second.wait_saved()
+    second.wait_message("written over theirs")
+    assert second.served.status(0) == "open"
+    assert second.served.get("/api/images/0")["version"] == before + 1
+    assert second.page.evaluate("location.hash") == "#image-0"
+
+
+def test_who_keeps_marks_after_a_skip_that_was_refused_does_not_skip(tab: Tab) -> None:
+    second = tab.another().open(0)
+    tab.drag(*BOX)
+    tab.wait_saved()
+    second.page.keyboard.press("k")
+    second.page.wait_for_selector("#conflict[open]")
+    second.page.get_by_role("button", name="Keep mine").click()
+    second.wait_message("written over theirs")
+    assert second.served.status(0) == "open"
+
+
 def test_nothing_to_mark_and_skip_go_on(tab: Tab) -> None:
     tab.page.locator("#nothing").click()
     tab.wait("location.hash !== '#image-0'")

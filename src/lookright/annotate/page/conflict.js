@@ -9,7 +9,7 @@ export async function settle(saver, editor, isStill) {
   try {
     const theirs = await saver.theirs();
     if (answer === "mine") {
-      await saver.overwrite(theirs.version);
+      if (await saver.overwrite(theirs.version)) say("Your marks were written over theirs");
     } else {
       // As a step of the history: what was drawn here comes back with undo. Accepted after it: nothing is to be written.
       editor.replace(theirs.values);

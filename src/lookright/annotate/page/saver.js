@@ -77,10 +77,11 @@ export class Saver {
     this.#tell("saved");
   }
 
-  /** After a conflict: write these marks over what the server has. */
+  /** After a conflict: write these marks over what the server has, and no status that was said before. */
   overwrite(version) {
     this.#version = version;
     this.#marksDue = true;
+    this.#statusDue = null;
     this.state = "failed";
     return this.#run();
   }

@@ -110,6 +110,7 @@ export class Work {
     }
     const again = this.info.status === status;
     const { saver } = this;
+    if (saver.state === "conflict") return this.decide();
     if (!(await saver.putStatus(again ? "open" : status))) {
       if (saver.state === "saved") say(saver.reason);
     } else if (again) {
