@@ -91,6 +91,11 @@ def test_accepting_what_another_tab_has_drawn_on_asks(tab: Tab) -> None:
     np.testing.assert_array_equal(tab.served.mask(0), boxed(BOX))
     second.page.get_by_role("button", name="Load theirs").click()
     second.wait_saved()
+    assert second.page.locator("#image-status").inner_text() == "Marked"
+    assert "not yet yours" not in second.page.locator("#facts").inner_text()
+    assert second.page.locator("#nothing").is_visible()
+    assert second.page.locator("#accept").is_hidden()
+    assert "Accept all 5 photos" in second.page.locator("#accept-all").inner_text()
     np.testing.assert_array_equal(tab.served.mask(0), boxed(BOX))
 
 

@@ -264,6 +264,9 @@ def test_of_two_tabs_the_second_can_load_what_the_first_has_saved(two_tabs: tupl
     np.testing.assert_array_equal(on_disk(first), boxed(BOX))
     assert shown(second, 30.5, 25.5) == "look here"
     assert shown(second, 70.5, 60.5) == "unmarked"
+    for place in ("#image-status", "#list [aria-current] .status"):
+        assert second.page.locator(place).inner_text() == "Marked"
+    assert second.page.locator("#progress-shown").inner_text() == "1 of 6 done"
     # Loading wrote nothing, so the first tab goes on as before ...
     first.drag(*OTHER_BOX)
     first.wait_saved()

@@ -12,8 +12,9 @@ export class Saver {
   /** saved, saving, failed or conflict, and why. */
   state = "saved";
   reason = "";
+  /** Of the image. */
+  index;
 
-  #index;
   #version;
   #history;
   #listen;
@@ -23,9 +24,9 @@ export class Saver {
   #timer = 0;
   #wait = FIRST_RETRY;
 
-  /** `listen` has onState(saver) and onWritten(index, {version, status}), of marks with start: false. */
+  /** `listen` has onState(saver) and onWritten(index, {version, status, start}), of a status without start. */
   constructor(index, version, history, listen) {
-    this.#index = index;
+    this.index = index;
     this.#version = version;
     this.#history = history;
     this.#listen = listen;
@@ -57,7 +58,7 @@ export class Saver {
 
   /** After a conflict: what the server has, as {values, version}. */
   async theirs() {
-    const { blob, version } = await api.marks(this.#index);
+    const { blob, version } = await api.marks(this.index);
     return { ...(await decodeMarks(blob)), version };
   }
 
@@ -69,11 +70,11 @@ export class Saver {
     return same;
   }
 
-  /** After a conflict: give up what was not written, and go on from a version of the server. */
-  accept(version) {
-    this.#version = version;
+  /** After a conflict: give up what was not written, and go on from {version, status, start} of the server. */
+  accept(written) {
     this.#marksDue = false;
     this.#statusDue = null;
+    this.#took(written);
     this.#tell("saved");
   }
 
@@ -123,7 +124,7 @@ export class Saver {
     const png = encodeMarks(this.#history.committed, width, height);
     this.#marksDue = false; // what is drawn from here on is the next write's
     try {
-      this.#took({ ...(await api.putMarks(this.#index, this.#version, await png)), start: false });
+      this.#took({ ...(await api.putMarks(this.index, this.#version, await png)), start: false });
     } catch (error) {
       this.#marksDue = true;
       throw error;
@@ -131,13 +132,13 @@ export class Saver {
   }
 
   async #writeStatus(status) {
-    this.#took(await api.putStatus(this.#index, this.#version, status));
+    this.#took(await api.putStatus(this.index, this.#version, status));
     if (this.#statusDue === status) this.#statusDue = null;
   }
 
   #took(written) {
     this.#version = written.version;
-    this.#listen.onWritten(this.#index, written);
+    this.#listen.onWritten(this.index, written);
   }
 
   #isConflict(error) {
