@@ -137,6 +137,21 @@ def test_it_can_be_cancelled(browser: "Browser", made: tuple[Path, Path], tmp_pa
         assert not corrections.runs.exists()
 
 
+def test_what_another_tab_has_started_can_be_cancelled_too(
+    browser: "Browser", made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, run = made
+    with opened(browser, data, tmp_path, run) as (tab, corrections):
+        mark(tab.served.project, MARKED)
+        corrections.start()
+        tab.page.get_by_role("button", name="Correct").click()
+        tab.wait_message("Nothing was started: a correction is running")
+        tab.wait("document.querySelector('#correction-text').textContent.startsWith('Training on')")
+        tab.page.get_by_role("button", name="Cancel").last.click()
+        tab.wait_message("The correction was cancelled")
+        assert corrections.told()["state"] == "cancelled"
+
+
 def test_what_is_refused_is_said(browser: "Browser", made: tuple[Path, Path], tmp_path: Path) -> None:
     with opened(browser, made[0], tmp_path, None) as (tab, _):
         tab.page.get_by_role("button", name="Correct").click()

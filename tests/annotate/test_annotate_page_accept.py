@@ -1,12 +1,16 @@
 """Marks to start with on the page: accepted with a key, or all at once."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from served_page import Pixels, Tab, opened, served, unmarked, write_boxes, write_photos
+
+from lookright.annotate.store import Written
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -131,6 +135,47 @@ def test_all_at_once(tab: Tab) -> None:
     tab.drag(*BOX)
     tab.wait_saved()
     np.testing.assert_array_equal(tab.served.mask(index), boxed(BOX))
+
+
+def accept_all(tab: Tab) -> None:
+    tab.page.locator("#accept-all").click()
+    tab.page.locator("#accept-yes").click()
+
+
+def test_what_another_tab_accepts_is_shown_and_can_be_stopped(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = tab.another().open(1)
+    layer = tab.served.project.layer
+    written, may_write = layer.put_marks, threading.Event()
+
+    def wait_and_write(*args: Any) -> Written:
+        assert may_write.wait(60)
+        time.sleep(0.3)  # until the server knows that it is to stop
+        return written(*args)
+
+    monkeypatch.setattr(layer, "put_marks", wait_and_write)
+    accept_all(tab)
+    tab.wait("document.querySelector('#accept-text').textContent === '0 of 6 accepted'")
+    accept_all(second)
+    second.wait_message("Nothing was started: photos are being accepted already")
+    second.wait("document.querySelector('#accept-text').textContent === '0 of 6 accepted'")
+    second.wait("document.activeElement.id === 'accept-stop'")
+    second.page.keyboard.press("Enter")
+    may_write.set()
+    for each in (second, tab):
+        each.wait("document.querySelector('#accept-text').textContent.startsWith('Stopped: ')")
+        each.wait("document.querySelector('#progress-shown').textContent !== '0 of 6 done'")
+
+
+def test_what_another_tab_has_accepted_is_not_offered_any_more(tab: Tab) -> None:
+    second = tab.another().open(1)
+    accept_all(tab)
+    tab.wait("document.querySelector('#accept-text').textContent === '6 photos accepted.'")
+    accept_all(second)
+    second.wait_message("Nothing was started: no photo has marks to start from")
+    second.wait("document.querySelector('#accepting').hidden")
+    second.wait("document.querySelector('#progress-shown').textContent === '6 of 6 done'")
 
 
 def test_what_could_not_be_accepted_is_scrolled_with_space(tab: Tab) -> None:

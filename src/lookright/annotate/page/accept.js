@@ -94,6 +94,7 @@ export class Accept {
     } catch (error) {
       this.#parts.say(`${failure}: ${error.message}`);
       if (before.state === "running") this.#wait();
+      else if (error.status === 409) await this.#catchUp();
       return;
     }
     const running = this.#told.state === "running";
@@ -101,6 +102,12 @@ export class Accept {
     if (running) this.#wait();
     else this.#parts.say(sentence(this.#told));
     await this.#parts.changed(!running);
+  }
+
+  /** Another tab has accepted them, or is about it. */
+  async #catchUp() {
+    await this.resume().catch(() => null);
+    await this.#parts.changed(this.#told.state !== "running");
   }
 
   #close() {

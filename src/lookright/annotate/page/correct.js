@@ -55,9 +55,19 @@ export class Correction {
     } catch (error) {
       this.#show({ state: "refused", error: `Nothing was started: ${error.message}` });
       this.#parts.say(`Nothing was started: ${error.message}`);
+      if (error.status === 409) await this.#followRunning();
       return;
     }
     this.#parts.say("The correction has started");
+    this.#cancel.focus();
+    this.#wait();
+  }
+
+  /** Another tab may have started one: show it, so that it can be cancelled here too. */
+  async #followRunning() {
+    const told = await api.correction().catch(() => null);
+    if (told?.state !== "running") return;
+    this.#show(told);
     this.#cancel.focus();
     this.#wait();
   }
