@@ -285,6 +285,28 @@ def test_what_is_drawn_when_zoomed_in_is_as_exact(tab: Tab) -> None:
     assert float(tab.page.locator("#canvas").get_attribute("data-view").split()[0]) < scale
 
 
+@pytest.mark.parametrize("control", ["input[value=negative]", "#fit", "#size", "#undo"])
+def test_space_moves_the_photo_whatever_was_clicked_before(tab: Tab, control: str) -> None:
+    tab.page.locator("#zoom-in").click()
+    tab.page.locator(control).click(force=True)
+    before = tab.page.locator("#canvas").get_attribute("data-view")
+    start, end = tab.at(60.5, 45.5), tab.at(70.5, 50.5)
+    tab.page.mouse.move(*start)
+    tab.page.keyboard.down(" ")
+    tab.page.mouse.down()
+    tab.page.mouse.move(*end)
+    tab.page.mouse.up()
+    tab.page.keyboard.up(" ")
+    tab.page.wait_for_timeout(100)
+    assert tab.page.locator("#canvas").get_attribute("data-view") != before
+    tab.click(10.5, 10.5)  # no more held
+    tab.wait_saved()
+    mask = tab.served.mask(0)
+    assert mask is not None
+    assert (mask[30:] == UNMARKED).all()
+    assert (mask[10, 10] != UNMARKED).all()
+
+
 def test_drawing_with_the_keyboard_alone(tab: Tab) -> None:
     keys = tab.page.keyboard
     keys.press("Tab")

@@ -88,12 +88,12 @@ export class Keys {
     if (event.altKey && !writes) return;
     let done = true;
     if (event.key === " ") {
-      // Elsewhere it presses, unfolds or scrolls what has the focus.
-      if (!onCanvas && event.target !== document.body) return;
       if (!event.repeat) {
         pointers.space = true;
         pointers.panned = false;
       }
+      // Elsewhere it presses, unfolds or scrolls what has the focus, unless the photo is dragged: then that has it.
+      done = onCanvas || event.target === document.body;
     } else if (onCanvas && event.key === "Enter") {
       if (event.repeat) return;
       // A polygon that the pointer draws has its corners already: enter closes it.
