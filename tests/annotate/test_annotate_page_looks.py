@@ -120,7 +120,7 @@ def luminance(colour: str) -> float:
 
 
 TEXTS = """[...document.querySelectorAll('body *')]
-  .filter(e => e.checkVisibility() && !e.closest('[aria-disabled=true], :disabled, svg')
+  .filter(e => e.checkVisibility() && !e.closest('[aria-disabled=true], svg')
     && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
   .map(e => {
     const ground = (e) => getComputedStyle(e).backgroundColor;

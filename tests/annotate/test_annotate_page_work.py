@@ -469,8 +469,12 @@ def test_the_list_has_pages_and_arrow_keys(browser: "Browser", tmp_path: Path) -
     with opened(browser, tmp_path, per_class=30) as tab:
         assert tab.page.locator("#list li").count() == 50
         assert tab.page.locator("#listed").inner_text() == "1–50 of 60"
-        tab.page.locator("#page-after").click()
-        tab.wait("document.querySelector('#listed').textContent === '51–60 of 60'")
+        tab.page.locator("#page-after").focus()
+        for _ in range(2):  # on the last page it does nothing
+            tab.page.keyboard.press("Enter")
+            tab.wait("document.querySelector('#listed').textContent === '51–60 of 60'")
+            assert tab.page.evaluate("document.activeElement.id") == "page-after"
+        assert tab.page.locator("#page-after").get_attribute("aria-disabled") == "true"
         first = tab.page.locator("#list button").first
         first.focus()
         tab.page.keyboard.press("ArrowDown")
@@ -482,6 +486,24 @@ def test_the_list_has_pages_and_arrow_keys(browser: "Browser", tmp_path: Path) -
         tab.wait("document.querySelector('#listed').textContent === '51–60 of 60'")
         loaded = "[...document.querySelectorAll('#list img')].every(i => i.complete && i.naturalWidth)"
         tab.wait(loaded)
+
+
+def test_a_list_that_has_shrunk_shows_its_last_page(browser: "Browser", tmp_path: Path) -> None:
+    with served(write_photos(tmp_path / "data", per_class=26), model=True) as server:
+        later = predict_later(server)
+        tab = Tab(browser, server).open(0)
+        tab.page.locator("#filter-status").select_option("open")
+        tab.wait("document.querySelector('#listed').textContent === '1–50 of 52'")
+        tab.page.locator("#page-after").click()
+        tab.wait("document.querySelector('#listed').textContent === '51–52 of 52'")
+        layer = server.project.layer
+        for item in server.project.items[5:]:
+            layer.put_status(item.id, "skipped", layer.version(item.id), is_marked=False)
+        server.model.predictions.update(later)
+        server.model.is_predicting = False  # then the list is asked for once more
+        tab.wait("document.querySelector('#listed').textContent === '1–5 of 5'")
+        assert tab.page.locator("#list li").count() == 5
+        tab.close()
 
 
 def test_marks_of_the_previous_image_are_a_start(tab: Tab) -> None:

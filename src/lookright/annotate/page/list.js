@@ -8,6 +8,8 @@ const PAGE = 50;
 const STATUS_WORDS = { open: "Open", marked: "Marked", nothing: "Nothing to mark", skipped: "Skipped" };
 const TO_ACCEPT = { "to-accept": "To accept" };
 
+const isOff = (button) => button.getAttribute("aria-disabled") === "true";
+
 /** The symbol and the word of a status; `start`: whether the image shows marks to start with. */
 export function statusLabel({ status, start }) {
   const shown = start && status === "open" ? "to-accept" : status;
@@ -18,7 +20,6 @@ export class ImageList {
   #onOpen;
   #say;
   #offset = 0;
-  #total = 0;
   #current = null;
   #items = new Map(); // index -> {button, place of the status}
   #ticket = 0; // of the newest request: an older answer that comes late is not shown
@@ -33,8 +34,9 @@ export class ImageList {
     byId("filter-label").closest("label").hidden = classes.length < 2;
     byId("filters").addEventListener("change", () => this.load(0));
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    byId("page-before").addEventListener("click", () => this.load(this.#offset - PAGE));
-    byId("page-after").addEventListener("click", () => this.load(this.#offset + PAGE));
+    for (const [id, step] of [["page-before", -PAGE], ["page-after", PAGE]]) {
+      byId(id).addEventListener("click", () => !isOff(byId(id)) && this.load(this.#offset + step));
+    }
     byId("list").addEventListener("keydown", (event) => this.#walk(event));
   }
 
@@ -49,16 +51,18 @@ export class ImageList {
       return;
     }
     if (ticket !== this.#ticket) return;
+    const { total } = answer;
+    if (offset >= total && total > 0) return this.load(total - 1 - ((total - 1) % PAGE)); // it has shrunk
     this.#offset = Math.max(offset, 0);
-    this.#total = answer.total;
     this.#items.clear();
     byId("list").replaceChildren(...answer.images.map((image) => this.#item(image)));
     byId("list").scrollTop = 0;
     const last = this.#offset + answer.images.length;
     const numbers = `${(this.#offset + 1).toLocaleString("en")}–${last.toLocaleString("en")}`;
-    byId("listed").textContent = this.#total ? `${numbers} of ${this.#total.toLocaleString("en")}` : "No image is like this";
-    byId("page-before").disabled = this.#offset === 0;
-    byId("page-after").disabled = last >= this.#total;
+    byId("listed").textContent = total ? `${numbers} of ${total.toLocaleString("en")}` : "No image is like this";
+    // Not "disabled": the button that has the focus would lose it on the last page.
+    byId("page-before").setAttribute("aria-disabled", String(this.#offset === 0));
+    byId("page-after").setAttribute("aria-disabled", String(last >= total));
     this.#highlight();
   }
 
