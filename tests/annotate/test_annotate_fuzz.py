@@ -26,7 +26,7 @@ PARTS = ("", "/photo", "/thumbnail", "/map", "/region", "/superpixels", "/marks"
 indices = st.one_of(st.integers(-3, 12).map(str), st.text(string.printable, max_size=12))
 words = st.text(max_size=12)
 names = st.sampled_from(
-    ["offset", "limit", "status", "label", "level", "share", "of", "refresh", "token", "x"]
+    ["offset", "limit", "status", "class", "level", "share", "of", "refresh", "token", "x"]
 )
 values = st.one_of(
     st.integers(-5, 300).map(str),

@@ -1,5 +1,6 @@
 """Working through images on the page: saving, two tabs, the list, the next image, what the model says."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -463,6 +464,20 @@ def test_the_list_is_filtered(tab: Tab) -> None:
     assert tab.page.locator("#list [aria-current=true] .name").inner_text() == "house01.png"
     tab.page.locator("#filter-status").select_option("skipped")
     tab.wait("document.querySelector('#listed').textContent === 'No image is like this'")
+
+
+def test_a_class_whose_name_is_no_valid_text_is_filtered_too(browser: "Browser", tmp_path: Path) -> None:
+    images = write_photos(tmp_path / "data") / "images"
+    try:
+        (images / "house").rename(images / os.fsdecode(b"h\xf6user"))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with served(tmp_path / "data") as server:
+        tab = Tab(browser, server).open()
+        tab.page.locator("#filter-label").select_option(index=2)
+        tab.wait("document.querySelector('#listed').textContent === '1–3 of 3'")
+        assert tab.page.locator("#list .name").first.inner_text() == "house00.png"
+        tab.close()
 
 
 def test_the_list_has_pages_and_arrow_keys(browser: "Browser", tmp_path: Path) -> None:

@@ -100,14 +100,15 @@ class Api:
         """A part of the list of images."""
         offset = whole(request, "offset", 0, 0, 10**9 - 1)
         limit = whole(request, "limit", 100, 1, MOST_LISTED)
-        status, label = (request.query_params.get(name) or None for name in ("status", "label"))
+        status = request.query_params.get("status") or None
+        # Not its name: an address has no way to say one that is no valid text.
+        label = whole(request, "class", -1, 0, max(len(self.project.images.classes) - 1, 0))
         if status is not None and status not in (*STATUSES, TO_ACCEPT):
             raise RefusedError(400, f"status: give one of {', '.join(STATUSES)}, {TO_ACCEPT}")
         found = [
             index
-            for index in range(len(self.project.items))
-            if (status is None or self._is(index, status))
-            and (label is None or self.project.label(index) == label)
+            for index, item in enumerate(self.project.items)
+            if (status is None or self._is(index, status)) and label in (-1, item.label)
         ]
         rows = [self._row(index) for index in found[offset : offset + limit]]
         return Json({"total": len(found), "images": rows})

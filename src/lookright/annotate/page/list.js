@@ -30,7 +30,7 @@ export class ImageList {
     this.#say = say;
     const options = (words) => Object.entries(words).map(([value, word]) => element("option", { value }, word));
     byId("filter-status").append(...options({ ...STATUS_WORDS, ...(source ? TO_ACCEPT : {}) }));
-    byId("filter-label").append(...classes.map((name) => element("option", { value: name }, name)));
+    byId("filter-label").append(...classes.map((name, index) => element("option", { value: index }, name)));
     byId("filter-label").closest("label").hidden = classes.length < 2;
     byId("filters").addEventListener("change", () => this.load(0));
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -94,7 +94,7 @@ export class ImageList {
   }
 
   get #filters() {
-    return { status: byId("filter-status").value, label: byId("filter-label").value };
+    return { status: byId("filter-status").value, class: byId("filter-label").value };
   }
 
   #item({ index, id, name, label, status, start, predicted, probability, right }) {
