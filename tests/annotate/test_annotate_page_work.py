@@ -425,11 +425,14 @@ def test_back_does_not_leave_the_page(browser: "Browser", tmp_path: Path) -> Non
         page = tab.page
         page.goto("about:blank")
         tab.open(1)
+        tab.wait_message("boat01.png, boat")
         for index in (4, 2):
             page.locator("#list button").nth(index).click()
             tab.wait_open(index)
+        tab.wait_message("boat02.png, boat")
         page.keyboard.press("Shift+N")
         tab.wait_open(4)
+        tab.wait_message("house01.png, house")  # said of each image, however it was opened
         page.reload()  # how far it is to the first one is known still
         tab.wait_open(4)
         page.keyboard.press("Shift+N")

@@ -42,8 +42,8 @@ export class Work {
     return this.info?.index ?? null;
   }
 
-  /** Open an image, once the one before is saved: whether it is open now. */
-  async open(index, { remember = true } = {}) {
+  /** Open an image, once the one before is saved, and say so, after `first`: whether it is open now. */
+  async open(index, { remember = true, first = "" } = {}) {
     const ticket = ++this.#ticket;
     if (!(await this.#leave()) || ticket !== this.#ticket) return false;
     const before = this.index ?? this.previous;
@@ -63,6 +63,8 @@ export class Work {
       this.#stage.show(photo, marks);
       if (remember) enter(index, before === null);
       this.#show();
+      const { name, label, start } = this.info;
+      say(`${first}${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`);
       return true;
     } catch (error) {
       if (ticket === this.#ticket) this.#fail(error);
@@ -92,11 +94,7 @@ export class Work {
       return;
     }
     if (found.index === null) say("No other image is open");
-    else if (await this.open(found.index)) {
-      const { name, label, start } = this.info;
-      const told = `${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`;
-      say(found.again ? `All others were passed over and come again: ${told}` : told);
-    }
+    else await this.open(found.index, { first: found.again ? "All others were passed over and come again: " : "" });
   }
 
   /** Say that there is nothing to mark, or skip, and go on; said twice, the image is open again. */
