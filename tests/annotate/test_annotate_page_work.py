@@ -617,6 +617,27 @@ def test_the_map_is_laid_over_the_photo(with_model: Tab) -> None:
     assert not with_model.page.locator("#map-shown").is_checked()
 
 
+def test_a_map_that_is_being_computed_is_asked_for_once(with_model: Tab) -> None:
+    page = with_model.page
+    waiting: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        waiting.append(route)
+
+    page.route("**/map?of=old", hold)
+    page.keyboard.press("m")
+    page.locator("#map-opacity").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    with_model.wait("document.querySelector('#map-opacity-shown').textContent === '60 %'")
+    page.wait_for_timeout(200)
+    assert len(waiting) == 1
+    plain = page.locator("#canvas").screenshot()
+    waiting[0].continue_()
+    page.wait_for_timeout(400)
+    assert page.locator("#canvas").screenshot() != plain
+
+
 def test_the_highest_part_of_the_map_is_a_start(with_model: Tab) -> None:
     with with_model.page.expect_response(re.compile(r"region\?share=0\.16$")):
         with_model.page.locator("#share").press("ArrowRight")

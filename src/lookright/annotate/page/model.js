@@ -16,6 +16,7 @@ export class Model {
   #index = null;
   #hasNew = false; // whether there is another map, of a correction
   #picture = null; // the map, once it was asked for
+  #asking = null; // while it is being computed
   #timer = 0;
 
   constructor(stage, editor, say) {
@@ -38,7 +39,7 @@ export class Model {
   /** Another image is open: null, or its facts. */
   open(info) {
     this.#index = info?.has_map ? info.index : null;
-    this.#picture = null;
+    this.#picture = this.#asking = null;
     clearTimeout(this.#timer);
     this.#showParts();
     this.#showMap();
@@ -76,8 +77,11 @@ export class Model {
     const wanted = byId("map-shown").checked && this.#index !== null;
     this.#stage.map = wanted && this.#picture ? { picture: this.#picture, opacity } : null;
     this.#stage.refresh();
-    if (!wanted || this.#picture) return;
-    const picture = await this.#ask((index) => api.map(index).then(decodePhoto), "The map");
+    if (!wanted || this.#picture || this.#asking) return;
+    const asking = (this.#asking = this.#ask((index) => api.map(index).then(decodePhoto), "The map"));
+    const picture = await asking;
+    if (asking !== this.#asking) return; // of an image that was open before
+    this.#asking = null;
     if (!picture) return;
     this.#picture = picture;
     this.#showMap();
