@@ -339,6 +339,59 @@ def test_drawing_with_the_keyboard_alone(tab: Tab) -> None:
     same(tab.served.mask(0), expected)
 
 
+def walk(tab: Tab, right: int, down: int) -> None:
+    """Move the cross-hair by so many pixels."""
+    for key, count in (("Right", right), ("Left", -right), ("Down", down), ("Up", -down)):
+        for _ in range(count):
+            tab.page.keyboard.press(f"Shift+Arrow{key}")
+
+
+def test_polygons_and_superpixels_with_the_keyboard_alone(tab: Tab) -> None:
+    keys = tab.page.keyboard
+    regions = segments(tab.context.request.get(f"{tab.served.url}/api/images/0/superpixels?level=3").body())
+    keys.press("Tab")
+    keys.press("Enter")  # the link "To the photo"
+    keys.press("p")
+    corners = [(60.5, 45.5), (77.5, 50.5), (64.5, 68.5)]
+    keys.press("Enter")
+    walk(tab, 17, 5)
+    keys.press("Enter")
+    walk(tab, 10, 0)
+    keys.press("Enter")
+    tab.wait_message("Corner 3")
+    keys.press("Backspace")  # that one was wrong
+    walk(tab, -23, 18)
+    keys.press(" ")
+    tab.wait_message("Corner 3")
+    keys.press("c")
+    tab.wait_message("Polygon filled")
+    tab.wait_saved()
+    expected = unmarked()
+    expected[polygon(corners)] = POSITIVE
+    same(tab.served.mask(0), expected)
+
+    keys.press("s")
+    keys.press("2")
+    tab.page.wait_for_selector("#canvas[data-regions=shown]")
+    walk(tab, -34, -48)
+    keys.press("Enter")
+    tab.wait_message("1 region filled")
+    tab.wait_saved()
+    filled = regions == regions[20, 30]
+    expected[filled] = NEGATIVE
+    same(tab.served.mask(0), expected)
+    keys.press(" ")  # once more: it is cleared
+    tab.wait_message("1 region cleared")
+    tab.wait_saved()
+    expected[filled] = UNMARKED
+    same(tab.served.mask(0), expected)
+    keys.press("z")
+    keys.press("z")
+    keys.press("z")
+    tab.wait_saved()
+    assert tab.served.mask(0) is None
+
+
 @pytest.fixture
 def phone(browser: "Browser", one_tab: Tab) -> Iterator[Tab]:
     one_tab.renew()
