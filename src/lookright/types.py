@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from lookright.choices import choice
+
 if TYPE_CHECKING:  # torch takes seconds to load, and tasks are read without it
     from torch import Tensor
 
@@ -72,6 +74,11 @@ class Normalization(enum.Enum):
 class Request:
     """Which explanation a loss or a metric needs. Losses state theirs; the explainer answers by it.
 
+    Target, score and normalisation can be given by their values too: `Request(score="contrast")`.
+
+    Raises:
+        ConfigError: another target, score or normalisation.
+
     Example:
         >>> Request()
         Request(target=<Target.LABEL: 'label'>, score=<Score.LOGIT: 'logit'>, \
@@ -87,6 +94,10 @@ normalization=<Normalization.MIN_MAX: 'min-max'>, explainer=None, layer=None, ch
     """layer that this explainer looks at; None: its own choice"""
     channels: bool = False
     """whether the loss wants the channels of an attribution (B, C, h, w), not one map (B, 1, h, w)"""
+
+    def __post_init__(self) -> None:
+        for name, kind in (("target", Target), ("score", Score), ("normalization", Normalization)):
+            object.__setattr__(self, name, choice(name, getattr(self, name), kind))
 
 
 class Rows(NamedTuple):

@@ -16,9 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lookright.config import TrainConfig
 from lookright.engine.optimizer import make_optimizer
 from lookright.engine.supervised import Step, SupervisedModel
+from lookright.errors import ConfigError
 from lookright.explainers import EXPLAINERS, make_explainer
 from lookright.explainers.propagation import bounds, gradient_bounds
-from lookright.losses import METHODS, Objective, adaptive_threshold, build_objective
+from lookright.losses import GRADIA, METHODS, Objective, Term, adaptive_threshold, build_objective
+from lookright.losses import base as losses_base
 from lookright.types import Batch, Rows
 
 SIZE, IMAGES, CLASSES = 32, 4, 3
@@ -71,6 +73,13 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, and not in the first step: the range of the marks is looked at in that one alone."""
+    monkeypatch.setattr(losses_base, "_AT_HAND", ())
+    monkeypatch.setattr(Objective, "_has_checked", True)
+
+
 class Waits(TorchDispatchMode):
     """Note each operation whose result the host has to wait for, or whose shape depends on values."""
 
@@ -107,6 +116,7 @@ def take_step(model: SupervisedModel, images: Batch, optimizer: torch.optim.Opti
 
 
 @every_case
+@pytest.mark.usefixtures("no_cpu")
 def test_no_step_waits_for_the_device(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the check that bounds are finite, which has to stop the run before the step."""
     for module in (bounds, gradient_bounds):
@@ -134,6 +144,7 @@ def test_waits_are_seen() -> None:
         assert name in waits.seen
 
 
+@pytest.mark.usefixtures("no_cpu")
 def test_rows_wait_once_a_score() -> None:
     """How many rows an image has at most is how many passes there are."""
     model, images = model_for(Case("res-g"), network_for(Case("res-g"))), batch()
@@ -215,6 +226,12 @@ def test_channels_last_gives_the_same(case: Case) -> None:
         results.append([step.total.detach(), step.logits, *step.explanation_losses, *found])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_an_objective_that_supervises_needs_an_explainer() -> None:
+    objective = Objective([Term(GRADIA())])
+    with pytest.raises(ConfigError, match=r"explainer: missing, and the objective .* \(GRADIA\); give Grad"):
+        SupervisedModel(network_for(Case("none")), None, objective)
 
 
 def test_plain_objective_does_not_wait() -> None:

@@ -298,6 +298,10 @@ def test_errors_say_what_to_do(tiny: Tiny) -> None:
         SmoothGrad(tiny, samples=0)
     with pytest.raises(ConfigError, match="noise: got -1"):
         SmoothGrad(tiny, noise=-1.0)
+    with pytest.raises(ConfigError, match="noise: got nan"):
+        SmoothGrad(tiny, noise=float("nan"))
+    with pytest.raises(ConfigError, match="baseline: got nan, need finite"):
+        IntegratedGradients(tiny, baseline=float("nan"))
     with pytest.raises(ConfigError, match="baseline: got 2 values"):
         IntegratedGradients(tiny, baseline=(0.0, 1.0))
     with pytest.raises(ConfigError, match="not part of the network"):

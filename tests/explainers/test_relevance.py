@@ -13,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from lookright.errors import ConfigError
+from lookright.explainers import AttentionRollout
 from lookright.explainers.attention import capture_attention
 from lookright.explainers.relevance import (
     HeadFusion,
@@ -210,6 +211,13 @@ def test_attention_that_leads_nowhere_is_refused(trained: bool) -> None:
 def test_wrong_arguments(attentions: list[Tensor]) -> None:
     with pytest.raises(ConfigError, match=r"discard: got 1\.0"):
         rollout(attentions, discard=1.0)
+    network = VisionTransformer(32, 8, num_classes=3, embed_dim=16, depth=2, num_heads=2)
+    for discard in (1.0, -0.1, float("nan")):
+        with pytest.raises(ConfigError, match=f"discard: got {discard}, need a share"):
+            AttentionRollout(network, image_size=32, discard=discard)
+    with pytest.raises(ConfigError, match="head_fusion: got 'sum', choose one of mean, max, min"):
+        AttentionRollout(network, image_size=32, head_fusion="sum")
+    assert AttentionRollout(network, image_size=32, head_fusion=HeadFusion.MAX).head_fusion is HeadFusion.MAX
     with pytest.raises(ConfigError, match="gradients: got"):
         gradient_weighted_relevance(attentions, attentions[:2])
 

@@ -45,6 +45,7 @@ from lookright.losses import (
     deep_imputer,
     shallow_imputer,
 )
+from lookright.losses import base as losses_base
 from lookright.losses import objective as objectives
 from lookright.resize import resize_annotation
 from lookright.types import Batch, Explained, Normalization
@@ -405,6 +406,43 @@ def test_shapes_that_do_not_fit_are_said(name: str) -> None:
         loss(torch.zeros(2, 1, GRID, GRID), torch.zeros(3, 1, 8, 8))
     with pytest.raises(ConfigError, match="annotated: got shape"):
         loss(torch.zeros(2, 1, GRID, GRID), torch.zeros(2, 1, 8, 8), torch.ones(3))
+
+
+@every_loss
+def test_a_mask_of_0_and_255_is_refused(name: str) -> None:
+    loss, beside = LOSSES[name](), given()
+    explanation = explanations(loss).detach()
+    for _ in range(2):
+        beside.value(loss, explanation)
+        with pytest.raises(ConfigError, match=r"annotation: got values from -?\d+ to 255, need .* by 255"):
+            beside._replace(annotation=255 * beside.annotation.sign()).value(loss, explanation)
+    for dtype in (torch.uint8, torch.int64):
+        with pytest.raises(ConfigError, match=r"annotation: got torch\.u?int\d+, need .* by 255"):
+            beside._replace(annotation=beside.annotation.abs().to(dtype)).value(loss, explanation)
+
+
+def test_on_a_gpu_the_first_annotation_alone_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses_base, "_AT_HAND", ())
+    explanation, marks = torch.rand(IMAGES, 1, GRID, GRID), annotations()
+    loss = HINT()
+    with pytest.raises(ConfigError, match="annotation: got values"):
+        loss(explanation, 255 * marks)
+    loss(explanation, marks)
+    loss(explanation, 255 * marks)  # to look would be to wait
+
+
+def test_a_batch_with_a_mask_of_0_and_255_is_refused() -> None:
+    """By the objective too, which brings marks to the grid for all losses; not for images without any."""
+    beside, loss = given(), HINT()
+    explained = Explained(beside.logits, {loss.request: torch.rand(IMAGES, 1, GRID, GRID)})
+    some = torch.tensor([True, True, False, True, False, True])
+    objective = Objective([Term(loss)])
+    for marks in (255 * beside.annotation, beside.annotation.where(beside.annotation < 1, torch.nan)):
+        with pytest.raises(ConfigError, match=r"annotation: got values from .*, need \[-1, 1\]"):
+            objective(Batch(beside.image, beside.label, marks, some, ()), explained)
+    marks = beside.annotation.clone()
+    marks[~some] = 255
+    objective(Batch(beside.image, beside.label, marks, some, ()), explained)
 
 
 @every_loss

@@ -1,13 +1,29 @@
 """Names of methods become losses with weights; a name for a sum is that sum."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from lookright.config import TrainConfig
 from lookright.errors import ConfigError
-from lookright.losses import METHODS, Evidence, SoftIoU, build_objective, parse_method
+from lookright.losses import (
+    CYBORG,
+    METHODS,
+    RES,
+    Evidence,
+    Objective,
+    Outside,
+    RobustViT,
+    SoftIoU,
+    Term,
+    build_objective,
+    parse_method,
+)
 from lookright.specification import parse_sum
-from lookright.types import Normalization, Score
+from lookright.types import Normalization, Request, Score, Target, Task
+
+NAN = float("nan")
 
 
 def written(method: str) -> str:
@@ -95,3 +111,48 @@ def test_full_weight_for_no_image() -> None:
 def test_score_of_the_command_line_wins() -> None:
     config = TrainConfig(method="auto", score="log-probability")
     assert {term.loss.request.score for term in build_objective(config, 32).terms} == {Score.LOG_PROBABILITY}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Evidence("nowhere"), "outside: got 'nowhere', choose one of complement, negative"),
+        (lambda: SoftIoU("loud"), "score: got 'loud', choose one of contrast, logit"),
+        (lambda: SoftIoU(Score.RUNNER_UP), "score: got 'runner-up', choose one of contrast, logit"),
+        (
+            lambda: RES(normalize="mean"),
+            "normalize: got 'mean', choose one of none, min-max, relu-max, max-abs",
+        ),
+        (lambda: RES("s1"), "imputer: got 's1', need an Imputer: AsDrawn"),
+        (lambda: Request(score="loud"), "score: got 'loud', choose one of logit, "),
+        (lambda: Request(target=1), "target: got 1, choose one of label, predicted"),
+        (lambda: Objective(task="ranking"), "task: got 'ranking', choose one of single-label"),
+        (lambda: Objective([RES()]), r"terms: got RES, need a loss with its weight: Term\(RES\(\)"),
+        (lambda: Objective([Term(Term(RES()))]), r"terms: got Term\(Term\(RES\)\), need a loss"),
+        (lambda: Objective(Term(RES())), r"terms: got one Term\(RES\), need a list"),
+        (lambda: Objective(RES()), "terms: got one RES, need a list"),
+        (lambda: Objective([Term(RES(), NAN)]), "explanation weight: got nan, need 0 or more"),
+        (lambda: RES(slack=NAN), "slack: got nan, need 0 or more"),
+        (lambda: RES(regularizer=NAN), "regularizer: got nan, need 0 or more"),
+        (lambda: RES(threshold=NAN), "threshold: got nan, need a number"),
+        (lambda: CYBORG(NAN), "alpha: got nan"),
+        (lambda: RobustViT(background=NAN), "got 0.3, nan, 0.8, 0.2, need 0 or more each"),
+    ],
+)
+def test_arguments_that_no_loss_can_have(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_an_enum_can_be_given_by_its_value() -> None:
+    evidence = Evidence("negative")
+    assert evidence.outside is Outside.NEGATIVE
+    assert not evidence.counts_unmarked
+    marks = torch.tensor([[[[1.0, 0.0, 0.0]]]])
+    assert not evidence.cells(marks).any(), "no negative mark: nothing is outside"
+    assert RES(normalize="max-abs").request == RES(normalize=Normalization.MAX_ABS).request
+    assert SoftIoU("logit").request == SoftIoU(Score.LOGIT).request
+    assert Request("predicted", "contrast", "none") == Request(
+        Target.PREDICTED, Score.CONTRAST, Normalization.NONE
+    )
+    assert Objective(task="regression").task is Task.REGRESSION

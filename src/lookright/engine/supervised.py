@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lookright.engine.guard import Reach, check_reach
 from lookright.engine.trunk import FrozenTrunk
 from lookright.engine.weighting import GradientRatio
+from lookright.errors import ConfigError
 from lookright.explainers import Explainer, explain, explainers_for
 from lookright.losses import Objective
 from lookright.types import Batch, Explained
@@ -54,7 +55,8 @@ class SupervisedModel(nn.Module):
         ratio: sets the scale of the balanced terms of the objective while it is open
 
     Raises:
-        ConfigError: a loss is defined on an explainer that does not fit the network.
+        ConfigError: a loss is defined on an explainer that does not fit the network; there is no explainer
+            where the objective needs one.
 
     Example:
         >>> import torch
@@ -77,6 +79,12 @@ class SupervisedModel(nn.Module):
         exchange: Callable[[Batch], AbstractContextManager[None]] | None = None,
     ) -> None:
         super().__init__()
+        if explainer is None and objective.requests:
+            names = ", ".join(type(loss).__name__ for loss in objective.losses)
+            raise ConfigError(
+                f"explainer: missing, and the objective supervises explanations ({names}); give "
+                "GradCAM(network), say"
+            )
         self.trunk = trunk
         self.network = network
         self.explainer = explainer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -180,7 +181,8 @@ class IntegratedGradients(_AtOtherImages):
         image_size: see `Explainer`
 
     Raises:
-        ConfigError: a target layer, steps or chunk below 1, a baseline of another length.
+        ConfigError: a target layer, steps or chunk below 1, a baseline of another length or that is not
+            finite.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
@@ -210,6 +212,8 @@ class IntegratedGradients(_AtOtherImages):
         self.baseline = torch.tensor(baseline, dtype=torch.float64).reshape(-1, 1, 1)
         if len(self.baseline) not in (1, 3):
             raise ConfigError(f"baseline: got {len(self.baseline)} values, need one, or one per channel (3)")
+        if not self.baseline.isfinite().all():
+            raise ConfigError(f"baseline: got {baseline}, need finite numbers")
         nodes, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1]
         self.nodes, self.weights = torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
 
@@ -276,7 +280,7 @@ class SmoothGrad(_AtOtherImages):
         image_size: see `Explainer`
 
     Raises:
-        ConfigError: a target layer, samples or chunk below 1, noise below 0.
+        ConfigError: a target layer, samples or chunk below 1, noise below 0 or not finite.
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
@@ -302,7 +306,7 @@ class SmoothGrad(_AtOtherImages):
         super().__init__(network, target_layer, chunk=chunk, second_order=second_order, image_size=image_size)
         if samples < 1:
             raise ConfigError(f"samples: got {samples}, need 1 or more")
-        if noise < 0:
+        if not 0 <= noise < math.inf:
             raise ConfigError(f"noise: got {noise}, need 0 or more, as a share of the image's range")
         self.samples, self.noise = samples, noise
 

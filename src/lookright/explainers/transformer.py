@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from lookright.choices import choice
 from lookright.errors import ConfigError
 from lookright.explainers.base import Explainer
 from lookright.explainers.relevance import (
@@ -49,7 +50,11 @@ class AttentionRollout(TransformerExplainer):
 
     Args:
         head_fusion: how the heads of a layer become one matrix: mean, max or min
-        discard: share of the smallest entries that are set to 0
+        discard: share of the smallest entries that are set to 0, in [0, 1)
+
+    Raises:
+        ConfigError: the network has no attention from all tokens to all tokens, or a layer is named; another
+            fusion, a share out of its range.
 
     Example:
         >>> import torch
@@ -71,14 +76,13 @@ class AttentionRollout(TransformerExplainer):
         *,
         second_order: bool = True,
         image_size: int = 224,
-        head_fusion: str = "mean",
+        head_fusion: HeadFusion | str = "mean",
         discard: float = 0.0,
     ) -> None:
         super().__init__(network, target_layer, second_order=second_order, image_size=image_size)
-        known = [fusion.value for fusion in HeadFusion]
-        if head_fusion not in known:
-            raise ConfigError(f"head_fusion: got '{head_fusion}', choose one of {', '.join(known)}")
-        self.head_fusion = HeadFusion(head_fusion)
+        self.head_fusion = choice("head_fusion", head_fusion, HeadFusion)
+        if not 0 <= discard < 1:
+            raise ConfigError(f"discard: got {discard}, need a share in [0, 1)")
         self.discard = discard
 
     def explain(self, seen: Seen) -> Tensor:

@@ -20,6 +20,13 @@ from lookright.precision import full_precision
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Request
 
+_PIXELS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16, torch.int32, torch.int64)
+"""what masks are read as, which are 0 and 255 more often than not"""
+_DIVIDE = "divide a mask of 0 and 255 by 255"
+_ROUNDING = 1e-3
+_AT_HAND = ("cpu",)
+"""devices on which nobody waits for a value"""
+
 
 class LossInputs:
     """What a loss may look at, all float32.
@@ -114,6 +121,8 @@ class ExplanationLoss(nn.Module):
     magnitude_is_weight: bool = False
     """for losses that compare with the marks cell by cell: whether the magnitude of a mark is its weight, its
     value being the sign, rather than the value that the explanation shall have"""
+    _has_checked: bool = False
+    """whether the marks of a batch have been looked at"""
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """Give the loss of each image; override this one for a loss that does not pool.
@@ -180,6 +189,7 @@ class ExplanationLoss(nn.Module):
             )
             if resized is None:
                 inputs.annotation = resize_annotation(inputs.full_annotation, _grid(explanation), self.resize)
+                self._has_checked = check_marks(inputs.annotation, has_checked=self._has_checked)
             else:
                 on_grid = resized(_grid(explanation), self.resize)
                 inputs.annotation = _only_annotated(on_grid, annotated).to(explanation.dtype)
@@ -209,7 +219,8 @@ class ExplanationLoss(nn.Module):
             scalar; an exact zero, still in the graph, where no image is annotated
 
         Raises:
-            ConfigError: shapes that do not fit together.
+            ConfigError: shapes that do not fit together; an annotation outside [-1, 1]: every batch is looked
+                at on a CPU, the first one alone on a GPU, which would have to wait.
         """
         return self.evaluate(explanation, annotation, annotated, image, logits=logits, label=label).value
 
@@ -232,11 +243,44 @@ def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) 
         raise ConfigError(
             f"annotation: got shape {tuple(annotation.shape)}, need ({batch}, 1, H, W) as the explanation has"
         )
+    if annotation.dtype in _PIXELS:
+        raise ConfigError(
+            f"annotation: got {annotation.dtype}, need floating point in [-1, 1], bool, or int8 of -1, 0 and "
+            f"1; {_DIVIDE}"
+        )
     if annotated is None:
         annotated = torch.ones(batch, dtype=torch.bool, device=explanation.device)
     if annotated.shape != (batch,):
         raise ConfigError(f"annotated: got shape {tuple(annotated.shape)}, need ({batch},) booleans")
     return annotated.bool()
+
+
+def check_marks(annotation: Tensor, *, has_checked: bool) -> bool:
+    """Look whether marks are in [-1, 1], where that costs next to nothing; a mask is often 0 and 255.
+
+    Args:
+        annotation: (B, 1, h, w), zero where an image has none
+        has_checked: whether it is not the first time: on a GPU the others would have to wait for it
+
+    Returns:
+        True: it is not the first time any more
+
+    Raises:
+        ConfigError: there is a mark outside [-1, 1], or NaN.
+
+    Example:
+        >>> check_marks(torch.ones(1, 1, 2, 2), has_checked=False)
+        True
+    """
+    skipped = (has_checked and annotation.device.type not in _AT_HAND) or torch.compiler.is_compiling()
+    if not skipped and annotation.numel():
+        lowest, highest = (float(end) for end in annotation.detach().aminmax())
+        if not (lowest >= -1 - _ROUNDING and highest <= 1 + _ROUNDING):  # which NaN fails as well
+            raise ConfigError(
+                f"annotation: got values from {lowest:g} to {highest:g}, need [-1, 1]: > 0 relevant, < 0 "
+                f"must not be used, 0 unmarked; {_DIVIDE}"
+            )
+    return True
 
 
 def has_positive(annotation: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lookright.choices import choice
 from lookright.errors import ConfigError
-from lookright.losses.base import ExplanationLoss, LossResult
+from lookright.losses.base import ExplanationLoss, LossResult, check_marks
 from lookright.losses.prediction import prediction_loss
 from lookright.losses.reduce import global_sum
 from lookright.precision import full_precision
@@ -58,10 +60,10 @@ class Objective(nn.Module):
 
     Args:
         terms: explanation losses with their weights; none is plain training
-        task: what the network predicts
+        task: what the network predicts, as `Task` or its value
 
     Raises:
-        ConfigError: a negative weight.
+        ConfigError: a negative weight, a term that is none, another task.
 
     Example:
         >>> from lookright.losses import GRADIA, Objective, Term
@@ -74,16 +76,21 @@ class Objective(nn.Module):
     factors: Tensor
     ratios: Tensor
     steps_measured: Tensor
+    _has_checked = False
 
-    def __init__(self, terms: Sequence[Term] = (), *, task: Task = Task.SINGLE_LABEL) -> None:
+    def __init__(self, terms: Sequence[Term] = (), *, task: Task | str = Task.SINGLE_LABEL) -> None:
         super().__init__()
+        if isinstance(terms, Term | ExplanationLoss):
+            raise ConfigError(f"terms: got one {_kind(terms)}, need a list: Objective([Term(RES())])")
         for term in terms:
-            if term.weight < 0:
+            if not isinstance(term, Term) or not isinstance(term.loss, ExplanationLoss):
+                raise ConfigError(f"terms: got {_kind(term)}, need a loss with its weight: Term(RES(), 1.0)")
+            if not 0 <= term.weight < math.inf:  # which NaN fails as well
                 raise ConfigError(f"explanation weight: got {term.weight}, need 0 or more")
         self.losses = nn.ModuleList(term.loss for term in terms)
         self.weights = [term.weight for term in terms]
         self.balanced = [term.balanced for term in terms]
-        self.task = task
+        self.task = choice("task", task, Task)
         self.ramp = 1.0
         self.register_buffer("scale", torch.ones(len(terms)))
         self.register_buffer("factors", torch.tensor(self.weights), persistent=False)
@@ -113,7 +120,7 @@ class Objective(nn.Module):
         """
         with torch.autocast(explained.logits.device.type, enabled=False):
             per_image = prediction_loss(self.task, full_precision(explained.logits), batch.label)
-            resized = batch.resized or _resized_once(batch)
+            resized = batch.resized or self._resized_once(batch)
             results = [self._evaluate(term.loss, batch, explained, resized) for term in self.terms]
             if not results:
                 mean = _weighted_mean(per_image, torch.ones_like(per_image))
@@ -152,15 +159,21 @@ class Objective(nn.Module):
             resized=resized,
         )
 
+    def _resized_once(self, batch: Batch) -> Resized:
+        """Give the annotations on a grid, made once for all losses that ask for it."""
 
-def _resized_once(batch: Batch) -> Resized:
-    """Give the annotations on a grid, made once for all losses that ask for it."""
+        @cache
+        def resized(size: tuple[int, int], rule: ResizeRule) -> Tensor:
+            on_grid = resize_annotation(full_precision(batch.annotation), size, rule)
+            marks = torch.where(batch.annotated[:, None, None, None], on_grid, 0.0)
+            self._has_checked = check_marks(marks, has_checked=self._has_checked)
+            return marks
 
-    @cache
-    def resized(size: tuple[int, int], rule: ResizeRule) -> Tensor:
-        return resize_annotation(full_precision(batch.annotation), size, rule)
+        return resized
 
-    return resized
+
+def _kind(thing: object) -> str:
+    return f"Term({_kind(thing.loss)})" if isinstance(thing, Term) else type(thing).__name__
 
 
 def _image_weights(results: Sequence[LossResult], per_image: Tensor, rows: Rows | None) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn import functional as F
 
+from lookright.choices import choice
 from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.types import Normalization, Request, Score
 
@@ -35,7 +36,10 @@ class Evidence(ExplanationLoss):
     where the border of what was marked lies.
 
     Args:
-        outside: which cells; an image without any such cell contributes 0
+        outside: which cells, as `Outside` or its value; an image without any such cell contributes 0
+
+    Raises:
+        ConfigError: another value.
 
     Shapes:
         explanation (B, 1, h, w) any scale, annotation (B, 1, H, W) -> scalar >= 0, in squared logits
@@ -51,10 +55,10 @@ class Evidence(ExplanationLoss):
     uses = "negative, else positive"
     counts_unmarked = True
 
-    def __init__(self, outside: Outside = Outside.COMPLEMENT) -> None:
+    def __init__(self, outside: Outside | str = Outside.COMPLEMENT) -> None:
         super().__init__()
-        self.outside = outside
-        self.counts_unmarked = outside is Outside.COMPLEMENT
+        self.outside = choice("outside", outside, Outside)
+        self.counts_unmarked = self.outside is Outside.COMPLEMENT
 
     def cells(self, annotation: Tensor) -> Tensor:
         """Give the cells that count as outside, (B, 1, h, w) bool."""

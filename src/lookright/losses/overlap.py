@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lookright.errors import ConfigError
+from lookright.choices import choice
 from lookright.losses.base import ExplanationLoss, has_positive
 from lookright.normalize import EPSILON
 from lookright.types import Normalization, Request, Score
@@ -41,11 +41,10 @@ class SoftIoU(ExplanationLoss):
     uses = "positive"
     counts_unmarked = True
 
-    def __init__(self, score: str = "contrast") -> None:
+    def __init__(self, score: Score | str = Score.CONTRAST) -> None:
         super().__init__()
-        if score not in ("contrast", "logit"):
-            raise ConfigError(f"score: got '{score}', choose contrast or logit")
-        self.request = replace(self.request, score=Score(score))
+        chosen = choice("score", score, Score, (Score.CONTRAST, Score.LOGIT))
+        self.request = replace(self.request, score=chosen)
 
     def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
         """One minus soft IoU, (B,)."""

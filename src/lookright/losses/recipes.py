@@ -12,11 +12,10 @@ from lookright.losses.activation import TAP
 from lookright.losses.base import ExplanationLoss
 from lookright.losses.imputers import AsDrawn, GaussianImputer, deep_imputer, shallow_imputer
 from lookright.losses.objective import Term
-from lookright.losses.outside import Evidence, Outside
+from lookright.losses.outside import Evidence
 from lookright.losses.overlap import SoftIoU
 from lookright.losses.res import RES
 from lookright.plugins import make
-from lookright.types import Normalization
 
 Options = Mapping[str, object]
 
@@ -88,7 +87,7 @@ def res_with_gaussian_imputer(
         threshold=threshold,
         per_image=per_image,
         tanh=tanh,
-        normalize=_normalization(normalize),
+        normalize=_word(normalize),
     )
 
 
@@ -113,7 +112,8 @@ def res_with_learned_imputer(
     normalize: str | None = "min-max",
 ) -> RES:
     """Make the loss of RES-L; the options are those of `RES` and of its imputer."""
-    _check_choice("imputer", imputer, get_args(ImputerName))
+    if imputer not in get_args(ImputerName):
+        raise ConfigError(f"imputer: got {imputer!r}, choose one of {', '.join(get_args(ImputerName))}")
     learned = shallow_imputer if imputer in ("s1", "s2") else deep_imputer
     sees_image = imputer in ("s2", "d2")
     return RES(
@@ -124,7 +124,7 @@ def res_with_learned_imputer(
         stop_gradient=stop_gradient,
         per_image=per_image,
         tanh=tanh,
-        normalize=_normalization(normalize),
+        normalize=_word(normalize),
     )
 
 
@@ -146,8 +146,7 @@ def evidence_terms(*, outside: str = "complement", overlap: float = 0.0) -> list
         outside: complement (the negative marks; without any, what does not touch a positive one) or negative
         overlap: weight of the soft IoU added to it; 0 leaves it out
     """
-    _check_choice("outside", outside, [kind.value for kind in Outside])
-    terms = [Term(Evidence(Outside(outside)))]
+    terms = [Term(Evidence(outside))]
     return [*terms, Term(SoftIoU(), overlap)] if overlap else terms
 
 
@@ -205,15 +204,8 @@ def no_loss(context: MethodContext, options: Options) -> list[Term]:
     return []
 
 
-def _check_choice(name: str, got: str, choices: Sequence[str]) -> None:
-    if got not in choices:
-        raise ConfigError(f"{name}: got '{got}', choose one of {', '.join(choices)}")
-
-
-def _normalization(name: str | None) -> Normalization:
-    name = "none" if name is None else name  # an option that is typed as none is read as None
-    _check_choice("normalize", name, [kind.value for kind in Normalization])
-    return Normalization(name)
+def _word(typed: str | None) -> str:
+    return "none" if typed is None else typed  # an option that is typed as none is read as None
 
 
 def _flags(config: TrainConfig, *names: str) -> dict[str, object]:

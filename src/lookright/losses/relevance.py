@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -62,7 +64,7 @@ class RobustViT(ExplanationLoss):
         published: bool = False,
     ) -> None:
         super().__init__()
-        if min(foreground, background, relevance, prediction) < 0:
+        if not all(0 <= weight < math.inf for weight in (foreground, background, relevance, prediction)):
             raise ConfigError(
                 "foreground, background, relevance, prediction: got "
                 f"{foreground}, {background}, {relevance}, {prediction}, need 0 or more each"

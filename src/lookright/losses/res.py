@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lookright.choices import choice
 from lookright.errors import ConfigError
 from lookright.losses.base import ExplanationLoss, LossInputs, LossResult
 from lookright.losses.imputers import GaussianImputer, Imputer
@@ -40,7 +41,7 @@ class RES(ExplanationLoss):
     * *inaccurate boundary*: the slack eta forgives a small disagreement (`slack=0` switches it off);
     * *incomplete region*: the imputer g completes what was drawn (`imputer=AsDrawn()` switches it off);
     * *inconsistent distribution*: the adaptive threshold alpha cuts the continuous map where it agrees best
-      with the binary marks (`threshold=0.5`, or any number, fixes it).
+      with the binary marks (`threshold=0.5`, or another number that the map can reach, fixes it).
 
     RES-G has the fixed `GaussianImputer`, RES-L a learned one (`shallow_imputer`, `deep_imputer`). eff and
     alpha are taken over the marked cells of all annotated images of the batch (over all processes);
@@ -95,18 +96,24 @@ class RES(ExplanationLoss):
         stop_gradient: bool = False,
         per_image: bool = False,
         tanh: bool = True,
-        normalize: Normalization = Normalization.MIN_MAX,
+        normalize: Normalization | str = Normalization.MIN_MAX,
     ) -> None:
         super().__init__()
-        if slack < 0:
+        if imputer is not None and not isinstance(imputer, Imputer):
+            raise ConfigError(
+                f"imputer: got {imputer!r}, need an Imputer: AsDrawn(), GaussianImputer(), "
+                "shallow_imputer(32) (S1), deep_imputer(32) (D1)"
+            )
+        if not 0 <= slack < math.inf:  # which NaN fails as well
             raise ConfigError(f"slack: got {slack}, need 0 or more")
-        if regularizer < 0:
+        if not 0 <= regularizer < math.inf:
             raise ConfigError(f"regularizer: got {regularizer}, need 0 or more")
-        lowest, highest = _REACH[normalize]
+        scaled = choice("normalize", normalize, Normalization)
+        lowest, highest = _REACH[scaled]
         if threshold is not None and not (lowest <= threshold <= highest and math.isfinite(threshold)):
             raise ConfigError(
                 f"threshold: got {threshold}, need a number that a map can reach that is scaled by "
-                f"{normalize.value}, in [{lowest:g}, {highest:g}], or None for the adaptive one"
+                f"{scaled.value}, in [{lowest:g}, {highest:g}], or None for the adaptive one"
             )
         self.imputer = GaussianImputer() if imputer is None else imputer
         self.slack = slack
@@ -115,7 +122,7 @@ class RES(ExplanationLoss):
         self.stop_gradient = stop_gradient
         self.per_image = per_image
         self.tanh = tanh
-        self.request = replace(self.request, normalization=normalize)
+        self.request = replace(self.request, normalization=scaled)
 
     def compute(self, inputs: LossInputs) -> LossResult:
         """Add the three parts."""
