@@ -5,7 +5,7 @@ Nothing here imports torch, so that `lookright --help` answers at once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,12 @@ def option(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to read: photos, class labels, annotations, splits."""
+    """What to read: photos, class labels, annotations, splits.
+
+    Example:
+        >>> DataConfig(data="photos", format="coco", annotations="instances.json").data.name
+        'photos'
+    """
 
     data: Path | None = option(
         None,
@@ -56,10 +61,21 @@ class DataConfig:
     )
     train_per_class: int | None = option(None, "train on N images per class, chosen by --seed (default: all)")
 
+    def __post_init__(self) -> None:
+        for each in fields(self):  # a text is a path as well
+            if "Path" in str(each.type) and isinstance(value := getattr(self, each.name), str):
+                object.__setattr__(self, each.name, Path(value))
+
 
 @dataclass(frozen=True)
 class TrainConfig(DataConfig):
-    """One training run."""
+    """One training run.
+
+    Example:
+        >>> config = TrainConfig(data="photos", out="runs/one", method="auto", epochs=10)
+        >>> config.epochs, config.schedule
+        (10, 'cosine')
+    """
 
     out: Path | None = option(None, "run folder to write; it must not exist yet")
 

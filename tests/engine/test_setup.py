@@ -30,6 +30,17 @@ from lookright.types import Task
         ({"data": None}, "data: missing; give the folder of your images"),
         ({"out": None}, "out: missing; give the run folder to write"),
         ({"epochs": 0}, "epochs: got 0, need 1 or more"),
+        ({"slack": -0.1}, "slack: got -0.1, need 0 or more"),
+        ({"slack": float("nan")}, "slack: got nan, need 0 or more"),
+        ({"weighting": "gradients"}, "weighting: got 'gradients', choose one of gradient, fixed"),
+        ({"optimizer": "AdamW"}, "optimizer: got 'AdamW', choose one of adamw, adam, sgd"),
+        ({"epochs": 2.5, "best": "iou"}, "epochs: got 2.5, need a whole number; best: got 'iou', choose one"),
+        ({"patience": "never"}, "patience: got 'never', need a whole number or None"),
+        ({"flip": "no"}, "flip: got 'no', need True or False"),
+        ({"lr": "3e-4"}, "lr: got '3e-4', need a number"),
+        ({"combine": "max"}, "combine: got 'max', choose one of mean, majority, agreement"),
+        ({"positive_categories": "dog"}, "positive_categories: got 'dog', need a list of texts"),
+        ({"data": 3}, "data: got 3, need a path or None"),
         ({"batch_size": -1}, "batch_size: got -1, need 1 or more"),
         ({"accumulate": 0}, "accumulate: got 0, need 1 or more"),
         ({"devices": 0}, "devices: got 0, need 1 or more"),
@@ -59,6 +70,13 @@ def test_an_option_out_of_its_range(
     with pytest.raises(ConfigError) as error:
         set_up(replace(options(), **changes))
     assert told in str(error.value)
+
+
+def test_a_text_is_a_path(options: Callable[..., TrainConfig]) -> None:
+    config = options()
+    texts = replace(config, data=str(config.data), out=str(config.out), cache_dir="cache")
+    assert texts == replace(config, cache_dir=Path("cache"))
+    check_options(texts)
 
 
 def test_all_mistakes_at_once() -> None:
@@ -188,7 +206,7 @@ def test_a_method_whose_marks_are_missing(
         ("complete(threshold=1) + evidence", "threshold: got 1, need a number in (0, 1)"),
         ("complete(reliable=0.4) + evidence", "reliable: got 0.4, need a number in [0.5, 1]"),
         ("complete(folds=1) + evidence", "folds: got 1, need 2 or more"),
-        ("evidence + soft-iou(score=probability)", "score: got 'probability', choose contrast or logit"),
+        ("evidence + soft-iou(score=probability)", "score: got 'probability', choose one of contrast, logit"),
         ("exchange(share=0)", "share: got 0, need a share in (0, 1]"),
         ("exchange(fill=mean)", "method: exchange has no option 'fill'; it has share"),
         ("ce(copies=0)", "copies: got 0, need 1 or more"),

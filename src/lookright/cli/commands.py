@@ -185,7 +185,7 @@ def _methods_arguments(parser: Parser) -> None:
         metavar="NAME",
         help="a method, an explainer, or a class of your own (module.Class): say everything about it",
     )
-    parser.add_argument("--markdown", action="store_true", help="print docs/methods.md instead, for a file of your own")
+    parser.add_argument("--markdown", action="store_true", help="print docs/methods.md instead: > FILE")
 
 
 def _methods(options: Namespace) -> None:

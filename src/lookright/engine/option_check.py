@@ -1,4 +1,4 @@
-"""Options of a run that no type checks."""
+"""Options of a run that cannot work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 from lookright.config import TrainConfig
 from lookright.engine.board import find_writer
+from lookright.engine.option_kinds import wrong_kinds
 from lookright.errors import ConfigError
 from lookright.losses import RES, ExplanationLoss, build_objective, parse_method
 
@@ -14,12 +15,13 @@ _ANY_STRIDE = 32
 
 
 def check_options(config: TrainConfig) -> None:
-    """Check the options that no type checks, all at once.
+    """Check the options, all at once: first whether each is of its kind, which Python does not ask.
 
     Raises:
-        ConfigError: every option that is out of its range.
+        ConfigError: every option that is of another kind, or out of its range.
     """
-    wrong = []
+    if wrong := wrong_kinds(config):
+        raise ConfigError("; ".join(wrong))
     if config.data is None:
         wrong.append("data: missing; give the folder of your images")
     if config.out is None:
@@ -31,7 +33,7 @@ def check_options(config: TrainConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < (0 if name == "annotated_per_class" else 1):
             wrong.append(f"{name}: got {value}, need a positive number")
-    not_negative = ("explanation_weight", "regularizer", "overlap", "weight_decay", "cache_gb")
+    not_negative = ("explanation_weight", "slack", "regularizer", "overlap", "weight_decay", "cache_gb")
     for name in (*not_negative, "workers", "seed"):
         if not 0 <= getattr(config, name) < math.inf:  # which NaN fails as well
             wrong.append(f"{name}: got {getattr(config, name)}, need 0 or more")

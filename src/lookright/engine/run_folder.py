@@ -16,13 +16,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
 from lookright.config import INCIDENTAL, PRETRAINED, TrainConfig, option_name
 from lookright.data.shards import is_sharded
+from lookright.engine.option_kinds import fits
 from lookright.errors import CheckpointError, ConfigError
 from lookright.files import replacing
 
@@ -177,22 +177,10 @@ def from_options(options: Mapping[str, Any]) -> TrainConfig:
         name = option_name(f.name)
         if name in options:
             value, hint = options[name], hints[name]
-            if not _fits(value, hint):
+            if not fits(value, hint):
                 raise TypeError(f"{name}: {value!r}")
             values[f.name] = Path(value) if Path in (hint, *get_args(hint)) and value is not None else value
     return TrainConfig(**values)
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a value out of YAML is one that an option of this type can have."""
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if isinstance(hint, UnionType):
-        return any(_fits(value, kind) for kind in get_args(hint))
-    if hint == list[str]:
-        return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-    kinds = {Path: (str,), float: (int, float)}.get(hint, (hint,))
-    return type(value) in kinds  # and not isinstance: True is no number here
 
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
