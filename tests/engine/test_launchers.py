@@ -1,6 +1,6 @@
 """Runs that torchrun or SLURM's srun starts: every process calls the command line by itself."""
 
-import os
+import multiprocessing
 import re
 import shlex
 import shutil
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import launched
 import pytest
 from small_runs import assert_close_logs, assert_same_run, tensors
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -18,19 +19,17 @@ from lookright import cli
 from lookright.config import DataConfig, TrainConfig
 from lookright.data import read_annotations
 from lookright.data.shards import write_shards
-from lookright.engine import journal
 from lookright.engine.processes import as_launched, find_launcher, make_fabric
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.supervised import SupervisedModel
 from lookright.engine.train import after_restart
-from lookright.engine.trunk import FrozenTrunk
 from lookright.errors import ConfigError, ToldElsewhereError
-from lookright.types import Batch
 
 RUN = shlex.split(
     "--method res-g --backbone small_runs:plain --weights none --image-size 32 --epochs 2 --lr 0.01 "
     "--accelerator cpu --train last-stage"
 )
+PRELOADED = ["lookright.cli", "lookright.engine.train", "lookright.data.stream", "timm", "pytest"]
+NO_FEATURES = "features: 0 of 100 images from the cache\n"
 FROZEN = ["--backbone", "small_cnn"]
 SRUN = {
     "SLURM_NTASKS": "8",
@@ -60,22 +59,16 @@ def nowhere_to_meet(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def command_line(arguments: list[str], folder: Path) -> None:
-    """What each process does; how it ended goes into a file, before torchrun stops the others for it."""
-    code: object = 0
-    try:
-        cli.main(arguments)
-    except SystemExit as exit:
-        code = exit.code
-    (folder / os.environ["RANK"]).write_text(str(code))
-
-
 @pytest.fixture
 def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], str]]:
-    """`torchrun --nproc_per_node 2 -m lookright.cli ...` by its own machinery, but forked: no second import.
+    """`torchrun --nproc_per_node 2 -m lookright.cli ...` by its own machinery, but without a second import.
+
+    Processes are forked off one that has imported everything and done nothing: autograd refuses to work in a
+    copy of a process that has threads for it, as this one has once it has trained on a machine with a GPU.
 
     Gives the exit codes and what was written to standard error.
     """
+    multiprocessing.set_forkserver_preload(PRELOADED)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     config = LaunchConfig(
         min_nodes=1,
@@ -85,14 +78,16 @@ def torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., t
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
         max_restarts=0,
-        start_method="fork",
+        start_method="forkserver",
         monitor_interval=0.1,
         logs_specs=DefaultLogsSpecs(str(tmp_path / "logs"), redirects=Std.ALL),
     )
 
-    def run(*arguments: object, restarts: int = 0) -> tuple[list[str], str]:
-        launched = replace(config, max_restarts=restarts)
-        elastic_launch(launched, command_line)([str(argument) for argument in arguments], tmp_path)
+    def run(
+        *arguments: object, restarts: int = 0, entry: Callable[..., None] = launched.command_line
+    ) -> tuple[list[str], str]:
+        launch = elastic_launch(replace(config, max_restarts=restarts), entry)
+        launch([str(argument) for argument in arguments], tmp_path)
         logs = sorted((tmp_path / "logs").rglob("stderr.log"))
         codes = [(tmp_path / rank).read_text() for rank in ("0", "1")]
         return codes, "".join(log.read_text() for log in logs)
@@ -157,23 +152,12 @@ def test_a_run_that_torchrun_starts_again_goes_on(
     straight, lost = RunFolder(tmp_path / "straight"), RunFolder(tmp_path / "lost")
     options = [*RUN, "--batch-size", 10]
     assert torchrun("train", digits, *options, "--out", straight.path) == (["0", "0"], "")
-    forward, steps = SupervisedModel.forward, tmp_path / "steps"
-
-    def dying(model: SupervisedModel, batch: Batch) -> object:
-        if os.environ["RANK"] == "1":
-            with steps.open("a") as file:
-                file.write(os.environ["TORCHELASTIC_RESTART_COUNT"])
-            if steps.read_text() == "000":
-                os._exit(1)
-        return forward(model, batch)
-
-    monkeypatch.setattr(SupervisedModel, "forward", dying)
-    monkeypatch.setattr(journal, "WRITE_SECONDS", 0.0)
     # Or else processes may meet where those before them did (pytorch issue 135712).
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-    codes, _ = torchrun("train", digits, *options, "--out", lost.path, restarts=1)
+    arguments = ["train", digits, *options, "--out", lost.path]
+    codes, _ = torchrun(*arguments, restarts=1, entry=launched.lost_once)
     assert codes == ["0", "0"]
-    assert steps.read_text() == "00011", "two steps an epoch"
+    assert (tmp_path / "steps").read_text() == "00011", "two steps an epoch"
     assert_same_run(straight, lost)
     assert lost.facts()["status"] == "finished"
 
@@ -205,22 +189,11 @@ def test_a_restart_goes_on_with_the_run_that_there_is(
 
 
 def test_one_process_of_a_machine_computes_the_features_on_disk(
-    digits: Path,
-    tmp_path: Path,
-    torchrun: Callable[..., tuple[list[str], str]],
-    monkeypatch: pytest.MonkeyPatch,
+    digits: Path, tmp_path: Path, torchrun: Callable[..., tuple[list[str], str]]
 ) -> None:
     """The other one computes no more than those few on which it tries them out."""
-    compute = FrozenTrunk._compute
-
-    def counted(trunk: FrozenTrunk, keys: list[object], *rest: object) -> object:
-        with (tmp_path / f"images {os.environ['RANK']}").open("a") as file:
-            file.write("." * len(keys))
-        return compute(trunk, keys, *rest)
-
-    monkeypatch.setattr(FrozenTrunk, "_compute", counted)
     options = [*FROZEN, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "run"]
-    assert torchrun("train", digits, *RUN, *options) == (["0", "0"], "")
+    assert torchrun("train", digits, *RUN, *options, entry=launched.counting) == (["0", "0"], NO_FEATURES)
     first, second = (len((tmp_path / f"images {rank}").read_text()) for rank in (0, 1))
     assert first == 2 * 40 + 20, "training images, mirrored ones too, and those of val"
     assert 0 < second <= 4
@@ -238,7 +211,7 @@ def test_a_damaged_photo_ends_all_processes_with_one_message(
     options = [*FROZEN, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "run"]
     codes, told = torchrun("train", tmp_path / "data", *RUN, *options)
     assert codes == ["2", "2"]
-    assert re.fullmatch(r"lookright: .*\.png: cannot be read as an image .*\n", told), told
+    assert re.fullmatch(rf"{NO_FEATURES}lookright: .*\.png: cannot be read as an image .*\n", told), told
 
 
 @pytest.mark.parametrize(
