@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lookright.data import write_decoy_digits
+from surroundings import forget
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -28,6 +29,7 @@ BROWSER_ARGUMENTS = [
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    forget(os.environ)
     # Two workers on two cores: one thread each is fastest, and the same sums come out everywhere.
     torch.set_num_threads(1)
     if not hasattr(config, "workerinput"):  # xdist's workers have their parent's

@@ -66,6 +66,7 @@ def test_mistakes(case: str, typed: Type, places: Path, tmp_path: Path) -> None:
 def test_without_a_network_one_line_says_what_to_do(
     typed: Type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("no_proxy")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
     json, images = tmp_path / "json", tmp_path / "photos"
     command = ("--from", json, "--images", images, "--out", tmp_path / "out", "--download")
