@@ -150,6 +150,32 @@ def test_explain_tells_photos_of_one_name_apart(run: Path, digits: Path, tmp_pat
     assert not (tmp_path / "maps").exists()
 
 
+def test_photos_of_a_folder_are_explained(run: Path, digits: Path, tmp_path: Path, typed: Type) -> None:
+    photos = tmp_path / "photos"
+    for digit in ("3", "4"):
+        for photo in sorted((digits / "images" / digit).glob("*.png"))[:2]:
+            (photos / digit).mkdir(parents=True, exist_ok=True)
+            (photos / digit / photo.name).write_bytes(photo.read_bytes())
+    (photos / "notes.txt").touch()
+    names = sorted(file.relative_to(photos).as_posix() for file in photos.rglob("*.png"))
+    arguments = ("explain", run, photos, "--out", photos / "maps", "--overwrite")
+    for _ in range(2):  # maps that lie in the folder are no photos
+        told = typed(*arguments)
+        assert told.code == 0
+        assert [line.split(": ")[0] for line in told.out.splitlines()] == [str(photos / n) for n in names]
+    assert sorted(f.relative_to(photos / "maps").as_posix() for f in photos.glob("maps/*/*.png")) == names
+    over = typed("explain", run, photos / "3", "--out", photos / "3", "--overwrite")
+    assert over.code == 2
+    assert "is a photo, and a map would be written over it" in over.err
+
+
+def test_photos_of_a_folder_are_predicted(run: Path, digits: Path, typed: Type) -> None:
+    told = typed("predict", run, digits / "images" / "4")
+    assert told.code == 0
+    found = [row["file"] for row in csv.DictReader(told.out.splitlines())]
+    assert found == [str(file) for file in sorted((digits / "images" / "4").glob("*.png"))]
+
+
 def test_predict_prints_or_writes_csv(run: Path, digits: Path, tmp_path: Path, typed: Type) -> None:
     photos = sorted((digits / "images" / "4").glob("*.png"))[:2]
     printed = typed("predict", run, *photos)

@@ -204,6 +204,7 @@ MISTAKES = {
     "explain nothing": ("explain {run} --out {new}", "required: images"),
     "explain to nowhere": ("explain {run} a.png", "required: out"),
     "no such photo": ("predict {run} /nowhere.png", "/nowhere.png: there is no such file"),
+    "no photo in a folder": ("predict {run} {empty}", "{empty}: no image in this folder or below it (.bmp, "),
     "not a photo": ("predict {run} {broken}", "{broken}: cannot be read as an image"),
     "export no run": ("export /nowhere", "/nowhere: not a run folder"),
     "check nothing": ("check", "data: no data folder was named"),

@@ -12,6 +12,8 @@ GRADIENT = np.linspace(0, 255, 12 * 8).reshape(8, 12).astype(np.uint8)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder; one photo is needed here"):
+        load_image(tmp_path)
     with pytest.raises(DataError, match=r"gone\.jpg: there is no such file"):
         load_image(tmp_path / "gone.jpg")
 

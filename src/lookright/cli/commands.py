@@ -98,40 +98,54 @@ def _evaluate(options: Namespace) -> None:
 
 
 def _explain_arguments(parser: Parser) -> None:
-    parser.usage = "lookright explain RUN IMAGE... --out DIR"
+    parser.usage = "lookright explain RUN PHOTO... --out DIR"
     _add_run_and_images(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the overlay PNGs and the maps")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for overlays (PNG) and maps; photos of a folder keep their place in it",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files of the same name")
 
 
 def _explain(options: Namespace) -> None:
-    from lookright.engine.images import explain_images
+    from collections import Counter
+
+    from lookright.engine.images import explain_images, find_photos
     from lookright.report.explanations import write_explanation
 
-    names = [image.stem for image in options.images]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        fail(f"images: {names.count(twice)} are called {twice}, as their maps would be; explain them apart")
-    for explained in explain_images(options.run, options.images, device=options.device):
-        written = write_explanation(explained, options.out, overwrite=options.overwrite)
+    photos = find_photos(options.images, leave_out=options.out)
+    name, times = Counter(photo.name for photo in photos).most_common(1)[0]
+    if times > 1:
+        fail(f"photos: {times} are called {name}, as their maps would be; explain them apart")
+    given = {photo.path.resolve() for photo in photos}
+    if over := given & {(options.out / f"{photo.name}.png").resolve() for photo in photos}:
+        fail(f"out: {min(over)} is a photo, and a map would be written over it; choose another folder")
+    paths = [photo.path for photo in photos]
+    explanations = explain_images(options.run, paths, device=options.device)
+    for photo, explained in zip(photos, explanations, strict=True):
+        written = write_explanation(explained, options.out, name=photo.name, overwrite=options.overwrite)
         found = explained.probabilities
         told = ", ".join(f"{name} ({found[name]:.2f})" for name in explained.explanations if name in found)
         say(f"{explained.path}: {told or explained.predicted} -> {', '.join(map(str, written))}")
 
 
 def _predict_arguments(parser: Parser) -> None:
-    parser.usage = "lookright predict RUN IMAGE... [--out FILE.csv]"
+    parser.usage = "lookright predict RUN PHOTO... [--out FILE.csv]"
     _add_run_and_images(parser)
     parser.add_argument("--out", type=Path | None, default=None, help="csv to write (default: print it)")
     parser.add_argument("--overwrite", action="store_true", help="replace the csv")
 
 
 def _predict(options: Namespace) -> None:
-    from lookright.engine.images import explain_images, predictions_csv
+    from lookright.engine.images import explain_images, find_photos, predictions_csv
     from lookright.files import replacing
 
     if options.out is not None and options.out.exists() and not options.overwrite:
         fail(f"out: {options.out} exists; choose another, or --overwrite it")
-    text = predictions_csv(list(explain_images(options.run, options.images, device=options.device)))
+    paths = [photo.path for photo in find_photos(options.images)]
+    text = predictions_csv(explain_images(options.run, paths, device=options.device))
     if options.out is None:
         say(text.rstrip())
         return
@@ -244,7 +258,7 @@ def _demo(options: Namespace) -> None:
 
 def _add_run_and_images(parser: Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="photo files")
+    parser.add_argument("images", type=Path, nargs="+", metavar="PHOTO", help="photos, or folders of them")
     add_device(parser)
 
 

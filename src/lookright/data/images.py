@@ -176,6 +176,8 @@ def decode(path: Path) -> tuple[Image.Image, int]:
 @contextmanager
 def _opening(path: Path) -> Iterator[Image.Image]:
     """Open an image without decoding it; what goes wrong then and within is told as a `DataError`."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; one photo is needed here")
     if not path.is_file():
         raise DataError(f"{path}: there is no such file")
     try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from lookright.data import ExplanationDataset, Item, load_image
+from lookright.data.layout import IMAGE_SUFFIXES, list_files
 from lookright.engine.channels_last import place
 from lookright.engine.inference import ANNOTATED, PREDICTED
 from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import TrainedRun, open_run
+from lookright.errors import DataError
 from lookright.metrics.multilabel import PRESENT
 from lookright.types import Rows, Task
 
@@ -45,6 +48,48 @@ class ExplainedImage:
     def explanation(self) -> NDArray[np.float32]:
         """The first of the maps, (h, w)."""
         return next(iter(self.explanations.values()))
+
+
+class PhotoFile(NamedTuple):
+    """A photo to predict or explain."""
+
+    path: Path
+    name: str
+    """what its files are called: its own name without suffix, below the folder that was given"""
+
+
+def find_photos(places: Iterable[Path], leave_out: Path | None = None) -> list[PhotoFile]:
+    """Give the photos that are named, and of folders all below them, sorted.
+
+    Args:
+        places: photo files, or folders
+        leave_out: a folder that is passed over in those that it lies in: maps of photos are pictures too
+
+    Raises:
+        DataError: a folder without an image.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "cats").mkdir()
+        ...     Path(folder, "cats", "a.JPG").touch()
+        ...     [photo.name for photo in find_photos([Path(folder), Path("b.png")])]
+        ['cats/a', 'b']
+    """
+    found = []
+    for given in places:
+        if not given.is_dir():
+            found.append(PhotoFile(given, given.stem))
+            continue
+        files = list_files(given, IMAGE_SUFFIXES)
+        if leave_out is not None and given.resolve() in leave_out.resolve().parents:
+            files = [file for file in files if leave_out.resolve() not in file.resolve().parents]
+        if not files:
+            raise DataError(
+                f"{given}: no image in this folder or below it ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            )
+        found += [PhotoFile(file, file.relative_to(given).with_suffix("").as_posix()) for file in files]
+    return found
 
 
 def explain_images(path: Path, images: Sequence[Path], *, device: str = "auto") -> Iterator[ExplainedImage]:
@@ -109,16 +154,17 @@ def _explain_classes(run: TrainedRun, image: Tensor, labels: list[int]) -> dict[
     }
 
 
-def predictions_csv(explained: Sequence[ExplainedImage]) -> str:
+def predictions_csv(explained: Iterable[ExplainedImage]) -> str:
     """Give file, predicted class and the probability of every class as the text of a csv file.
 
     With several labels per image, all classes from 0.5 on, with ; between; for a number, the value alone.
     """
-    classes = list(explained[0].probabilities) if explained else []
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    is_value = bool(explained) and explained[0].value is not None
-    writer.writerow(["file", "value" if is_value else "predicted", *classes])
-    for image in explained:
+    classes: list[str] | None = None
+    for image in explained:  # one photo in memory at a time
+        if classes is None:
+            classes = list(image.probabilities)
+            writer.writerow(["file", "predicted" if image.value is None else "value", *classes])
         writer.writerow([image.path, image.predicted, *(f"{image.probabilities[n]:.6f}" for n in classes)])
-    return text.getvalue()
+    return text.getvalue() or "file,predicted\n"

@@ -13,7 +13,9 @@ from lookright.report.overlay import overlay
 from lookright.types import Task
 
 
-def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool = False) -> list[Path]:
+def write_explanation(
+    explained: ExplainedImage, out: Path, *, name: str | None = None, overwrite: bool = False
+) -> list[Path]:
     """Write NAME.png, the heat map over the photo, and NAME.npy, the raw (h, w) map of the predicted class.
 
     In a multi-label task each explained class gives NAME-CLASS.png and NAME-CLASS.npy.
@@ -21,6 +23,7 @@ def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool =
     Args:
         explained: a photo with its explanation
         out: folder to write
+        name: what the files are called, with folders in it if need be (default: as the photo is)
         overwrite: replace files of the same name
 
     Returns:
@@ -30,10 +33,11 @@ def write_explanation(explained: ExplainedImage, out: Path, *, overwrite: bool =
         ConfigError: the files are there already.
         DataError: the folder cannot be written.
     """
+    called = explained.path.stem if name is None else name
     several = explained.task is Task.MULTI_LABEL
     maps = {
-        out / (f"{explained.path.stem}-{name.replace('/', '_')}" if several else explained.path.stem): values
-        for name, values in explained.explanations.items()
+        out / (f"{called}-{of.replace('/', '_')}" if several else called): values
+        for of, values in explained.explanations.items()
     }
     files = [Path(f"{stem}{suffix}") for stem in maps for suffix in (".png", ".npy")]
     if there := [file for file in files if file.exists() and not overwrite]:
