@@ -170,8 +170,8 @@ def line(
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    """Run what is missing, then write the table."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -181,7 +181,12 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", help="these alone")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--score", default="auto", help="what of the class is explained: as lookright train")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    options = make_parser().parse_args()
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore", UserWarning)

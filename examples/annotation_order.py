@@ -174,8 +174,8 @@ def _interval(differences: Sequence[float]) -> str:
     return f"{found.mean:+.3f}" + (f" ({found.low:+.3f} to {found.high:+.3f})" if found.n > 1 else "")
 
 
-def main() -> None:
-    """Run all seeds of both sets, write the rows and the table."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -186,7 +186,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="file for the table")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="how many at a time")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run all seeds of both sets, write the rows and the table."""
+    options = make_parser().parse_args()
     sets = make_sets(options.photos, options.out)
     rows = []
     with ProcessPoolExecutor(options.processes) as pool:

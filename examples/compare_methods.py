@@ -2,7 +2,8 @@
 
 With --train head all runs learn at once (docs/many.md).
 
-python examples/compare_methods.py ../shared/data/gender_coco --out runs/gender --table docs/results/gender.md
+python examples/compare_methods.py ../shared/data/gender_coco --weighting fixed \\
+    --out runs/gender --table runs/gender/table.md
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ METHODS = ["baseline", "gradia", "haics", "res-g", "res-l", "evidence"]
 """What is compared unless --methods says otherwise; it takes any method that `lookright train` takes."""
 
 
-def main() -> None:
-    """Run what is missing, then write the report and the table."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,7 +45,12 @@ def main() -> None:
     parser.add_argument("--batchnorm", default="auto", choices=["auto", "train", "frozen"])
     parser.add_argument("--weighting", default="gradient", choices=["gradient", "fixed"])
     parser.add_argument("--overlap", type=float, default=0.0, help="evidence: weight of soft IoU")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run what is missing, then write the report and the table."""
+    options = make_parser().parse_args()
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore", UserWarning)

@@ -68,14 +68,19 @@ def plot(path: Path, *, seed: int) -> None:
     Image.open(path).convert("RGB").quantize(64).save(path, optimize=True)
 
 
-def main() -> None:
-    """Draw the picture."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--picture", type=Path, required=True, help="the picture, a .png")
     parser.add_argument("--seed", type=int, default=0, help="as --seed of training")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Draw the picture."""
+    options = make_parser().parse_args()
     plot(options.picture, seed=options.seed)
 
 

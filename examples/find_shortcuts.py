@@ -219,8 +219,8 @@ def table(results: dict[str, list[Outcome]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(cases: Sequence[Case] = CASES) -> None:
-    """Run all cases, print the table, write it."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -230,7 +230,12 @@ def main(cases: Sequence[Case] = CASES) -> None:
     )
     parser.add_argument("--table", type=Path, help="file for the table")
     parser.add_argument("--seeds", type=int, default=10, help="how many seeds")
-    options = parser.parse_args()
+    return parser
+
+
+def main(cases: Sequence[Case] = CASES) -> None:
+    """Run all cases, print the table, write it."""
+    options = make_parser().parse_args()
     warnings.simplefilter("ignore")
     results: dict[str, list[Outcome]] = {}
     for seed in range(options.seeds):

@@ -4,12 +4,12 @@ Replaces the background pixels of the cells outside the annotation, in the image
 compares the change of the logit difference with the bound, which is about the features of those cells. Runs
 of one data set and method that differ in their seed are one row: mean ± standard deviation over them.
 
-python examples/all_methods.py digits --out runs/all-digits --methods baseline res-g evidence auto
+python examples/all_methods.py digits --out runs/gap-digits --methods baseline res-g evidence auto
 python examples/compare_methods.py ../shared/data/gender_coco --out runs/gap --train head \\
     --methods baseline res-g evidence auto
 python examples/compare_methods.py ../shared/data/gender_coco --out runs/gap-stage \\
     --methods baseline res-g evidence auto
-python examples/pixel_gap.py runs/all-digits/*-? runs/gap/*-? runs/gap-stage/*-? --limit 64 \\
+python examples/pixel_gap.py runs/gap-digits/*-? runs/gap/*-? runs/gap-stage/*-? --limit 64 \\
     --page docs/theory.md
 """
 
@@ -214,8 +214,8 @@ def _cell(values: Sequence[float], digits: int) -> str:
     return mean if len(known) == 1 else f"{mean} ± {statistics.stdev(known):.{digits}f}"
 
 
-def main() -> None:
-    """Compare, and print or write the table."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -225,7 +225,12 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--limit", type=int, default=100, help="annotated images, of each run")
     parser.add_argument("--page", type=Path, help="page with the markers; by default the table is printed")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Compare, and print or write the table."""
+    options = make_parser().parse_args()
 
     try:
         if options.page is not None:
@@ -239,7 +244,7 @@ def main() -> None:
         else:
             write_between(options.page, text, MARKS)
     except LookrightError as error:
-        parser.exit(1, f"{error}\n")
+        make_parser().exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

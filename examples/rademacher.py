@@ -226,8 +226,8 @@ def write_between(page: Path, text: str, marks: tuple[str, str] = MARKS) -> None
         temporary.write_text(f"{before}{marks[0]}\n{text}\n{marks[1]}{after}", encoding="utf-8")
 
 
-def main() -> None:
-    """Simulate, then write the tables and the picture."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -235,7 +235,12 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="the picture, a .png")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--draws", type=int, default=2000, help="draws of the signs")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Simulate, then write the tables and the picture."""
+    options = make_parser().parse_args()
 
     start = time.process_time()
     try:
@@ -255,7 +260,7 @@ def main() -> None:
         if options.picture is not None:
             plot(complexity, wrong, options.picture)
     except DataError as problem:
-        parser.exit(1, f"{problem}\n")
+        make_parser().exit(1, f"{problem}\n")
     print(f"{time.process_time() - start:.0f} s of CPU time")
 
 

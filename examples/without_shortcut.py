@@ -65,8 +65,8 @@ def told(values: Sequence[float]) -> str:
     return f"{found.mean:.3f} ± {found.half:.3f}"
 
 
-def main() -> None:
-    """Print the table, and write it."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,7 +74,12 @@ def main() -> None:
     parser.add_argument("clean", help="data set without markers, as the experiment calls it")
     parser.add_argument("marked", help="the same images with markers")
     parser.add_argument("--table", type=Path, help="file for the table")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Print the table, and write it."""
+    options = make_parser().parse_args()
     lines = [
         "Accuracy in the worst of four groups (class x marker), mean and 95 % interval over seeds; the same",
         "test images, with the marker and without, and models trained likewise (a method that is chosen on",

@@ -1,5 +1,6 @@
 """From a grid to runs: what tells them apart, and how hyperparameters are chosen."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from lookright.errors import ConfigError
-from lookright.evidence.grid import Grid, parse_grid
+from lookright.evidence.grid import Grid, parse_grid, read_grid
 from lookright.evidence.plan import (
     candidates,
     check_plan,
@@ -18,6 +19,8 @@ from lookright.evidence.plan import (
 )
 from lookright.evidence.table import Table
 from lookright.losses import METHODS
+
+ROOT = Path(__file__).parents[2]
 
 
 def grid_of(**changes: Any) -> Grid:
@@ -153,3 +156,13 @@ def test_rows_of_what_auto_stood_for_before_are_not_taken_for_todays(monkeypatch
 
     before, after = fingerprints("gradia"), fingerprints("evidence")
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]
+
+
+def test_the_page_on_grids_tells_how_many_runs_each_has(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
+    told = {name: int(runs) for name, runs in re.findall(r"^\| `(\w+)\.yaml` \|.*\| (\d+) \|$", page, re.M)}
+    counted = {}
+    for file in (ROOT / "grids").glob("*.yaml"):
+        grid = read_grid(file)
+        counted[file.stem] = len(choose_runs(grid)) + len(expected_runs(grid, Table(tmp_path / "none.csv")))
+    assert told == counted

@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark; exits with 2 on a user's mistake and 130 on an interrupt."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(arguments)
     try:
         _run(options)
@@ -90,7 +90,8 @@ def _settings(options: argparse.Namespace, device: torch.device) -> Settings:
     return settings
 
 
-def _parser() -> Parser:
+def make_parser() -> Parser:
+    """Make the parser of the command line."""
     usual = Settings()
     parser = Parser(prog="python -m lookright.bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--out", type=Path, default=Path("bench"), help="folder to write (default: bench)")

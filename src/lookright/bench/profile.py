@@ -179,8 +179,8 @@ def _operators(subject: Subject, variant: Variant) -> str:
     return ", ".join(f"`{name}` {100 * time_spent / total:.0f} %" for name, time_spent in largest)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the profile and write the page; exits with 2 on a user's mistake."""
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m lookright.bench.profile", description=__doc__)
     parser.add_argument("--out", type=Path, help="page to write below its marker (default: print)")
     parser.add_argument("--backbones", nargs="+", default=["resnet18", "tf_efficientnet_lite0"])
@@ -189,6 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--compile", action="store_true", help="compile what leads to the target layer")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the profile and write the page; exits with 2 on a user's mistake."""
+    parser = make_parser()
     options = parser.parse_args(arguments)
     if min(options.batch_size, options.image_size, options.rounds) < 1:
         parser.error("--batch-size, --image-size and --rounds need 1 or more")
@@ -221,7 +227,7 @@ def _measured(options: argparse.Namespace) -> str:
         f"--batch-size {size} --image-size {side} --rounds {rounds}{' --compile' * options.compile}"
     )
     setting = f"Batches of {size} images of {side} x {side} pixels. Measured on: {machine}.{busy}"
-    return "\n".join([f"{setting}\n\n    {command}\n", *tables])
+    return "\n".join([f"{setting}\n\n```sh\n{command}\n```\n", *tables])
 
 
 def _write(out: Path, measured: str) -> None:
