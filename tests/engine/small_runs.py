@@ -52,6 +52,15 @@ class Stubborn(ExplanationLoss):
         return values * 2 if float(values.detach().sum()) > 0 else values
 
 
+class Broken(ExplanationLoss):
+    """The method `small_runs.Broken`: has a bug, which blank images do not show."""
+
+    def per_sample(self, explanation: Tensor, annotation: Tensor) -> Tensor:
+        if annotation.any() and explanation.requires_grad:
+            1 / 0  # noqa: B018
+        return (explanation * annotation).mean(dim=(1, 2, 3))
+
+
 class Fragile(ExplanationLoss):
     """The method `small_runs.Fragile`: never finite."""
 

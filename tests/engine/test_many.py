@@ -223,6 +223,24 @@ def test_runs_that_fail_alone_leave_the_others_alone(head: Options) -> None:
     assert status == ["failed", "failed", "finished"]
 
 
+def test_a_bug_in_a_run_that_is_trained_alone_leaves_the_others_alone(
+    head: Options, caplog: pytest.LogCaptureFixture
+) -> None:
+    def config(method: str, seed: int) -> TrainConfig:
+        return head(method, seed, weighting="fixed", train="all", folder=f"{method[-7:]}-{seed}")
+
+    broken, well = config("small_runs.Broken", 0), config("haics", 0)
+    with pytest.raises(ZeroDivisionError) as one:
+        train_many([broken, well])
+    assert one.value.__notes__ == [f"in the run {broken.out}"]
+    assert "Traceback" in caplog.text
+    last = config("haics", 1)
+    with pytest.raises(RuntimeError, match=r"^2 runs failed: .*Fragile-1: .*; ZeroDivisionError: .* in "):
+        train_many([config("small_runs.Fragile", 1), config("small_runs.Broken", 1), last])
+    status = [RunFolder(str(run.out)).facts()["status"] for run in (broken, well, last)]
+    assert status == ["failed", "finished", "finished"]
+
+
 def test_interrupted_runs_keep_what_they_learned(head: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     own = loop.Loop._epoch
 

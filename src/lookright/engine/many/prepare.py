@@ -35,8 +35,6 @@ from lookright.losses import Objective, build_objective
 from lookright.models import find_stages
 from lookright.models.layers import TargetLayer
 
-_CLOSE = {"rtol": 1e-3, "atol": 1e-5}
-
 
 @dataclass(frozen=True)
 class Method:

@@ -48,13 +48,15 @@ def train_many(
             found before the first is trained.
         NonFiniteError: runs whose loss or weights became NaN. Where runs fail that have begun, all others
             are finished first, and the message tells of each.
+        RuntimeError: several runs failed, one of them at least by an error that is none of lookright's; a
+            single one is raised as it is. The log has the tracebacks.
     """
     configs = list(configs)
     _check(configs)
     store = _store_of(configs) if store is None else store
     choice = choose(configs)
     alone = dict(choice.alone)
-    failed: list[LookrightError] = []
+    failed: list[Exception] = []
     for indices in choice.groups:
         group, apart = prepare(configs, indices, store)
         alone |= apart
@@ -67,11 +69,30 @@ def train_many(
             train(configs[i], command, store=store)
         except LookrightError as error:
             failed.append(type(error)(f"{configs[i].out}: {error}"))
-    if len(failed) == 1:
-        raise failed[0]
+        except Exception as error:  # a bug, a full disk, no memory left: the other runs may go well
+            log.exception("%s failed, the other runs go on", configs[i].out)
+            error.add_note(f"in the run {configs[i].out}")
+            failed.append(error)
     if failed:
-        raise type(failed[0])(f"{len(failed)} runs failed: " + "; ".join(map(str, failed)))
+        raise _all_in_one(failed)
     return [RunFolder(str(config.out)) for config in configs]
+
+
+def _all_in_one(failed: Sequence[Exception]) -> Exception:
+    """One error that tells of all."""
+    if len(failed) == 1:
+        return failed[0]
+    foreign = [error for error in failed if not isinstance(error, LookrightError)]
+    told = "; ".join(
+        " ".join([f"{type(error).__name__}: {error}", *error.__notes__]) if error in foreign else str(error)
+        for error in failed
+    )
+    message = f"{len(failed)} runs failed: {told}"
+    if not foreign:
+        return type(failed[0])(message)
+    whole = RuntimeError(message)
+    whole.__cause__ = foreign[0]
+    return whole
 
 
 def _store_of(configs: Sequence[TrainConfig]) -> FeatureStore | None:
