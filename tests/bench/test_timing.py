@@ -1,11 +1,10 @@
 """Taking turns, and what is made of the measurements."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
 
+from lookright.bench import timing
 from lookright.bench.timing import Spread, repeats, synchronize, take_turns, timed
 
 
@@ -31,21 +30,32 @@ def test_spread_equals_numpys_quartiles(n: int) -> None:
     np.testing.assert_allclose(Spread.of(values.tolist()), np.quantile(values, [0.25, 0.5, 0.75]))
 
 
-def test_timed_gives_seconds_per_call() -> None:
-    calls = []
+class Clock:
+    """A clock that only calls move on."""
 
-    def nap() -> None:
-        calls.append(1)
-        time.sleep(0.01)
+    def __init__(self) -> None:
+        self.now, self.calls = 0.0, 0
 
-    seconds = timed(nap, repeat=3)()
-    assert len(calls) == 3
-    assert 0.01 <= seconds < 1
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.calls += 1
 
 
-def test_repeats_makes_short_calls_long_enough() -> None:
-    assert repeats(lambda: time.sleep(0.21)) == 1
-    assert repeats(lambda: time.sleep(0.02)) > 1
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def test_timed_gives_seconds_per_call(clock: Clock) -> None:
+    assert timed(lambda: clock.passes(0.5), repeat=3)() == 0.5
+    assert clock.calls == 3
+
+
+def test_repeats_makes_short_calls_long_enough(clock: Clock) -> None:
+    assert repeats(lambda: clock.passes(0.25)) == 1
+    assert repeats(lambda: clock.passes(0.03125)) == 10, "of 1, 2, 5, 10, ... the first that takes 0.2 s"
 
 
 def test_a_cpu_has_nothing_to_wait_for() -> None:
