@@ -78,12 +78,12 @@ def timed(call: Callable[[], object], *, repeat: int = 1) -> Callable[[], float]
         call: what to time; on a GPU it must wait for its result (see `synchronize`)
         repeat: calls per measurement, for what is too quick for one
     """
-    return lambda: timeit.timeit(call, timer=lambda: perf_counter(), number=repeat) / repeat
+    return lambda: timeit.timeit(call, timer=perf_counter, number=repeat) / repeat
 
 
 def repeats(call: Callable[[], object]) -> int:
     """Find how many calls take 0.2 s or more together: enough for a clock, see `timeit.Timer.autorange`."""
-    return timeit.Timer(call, timer=lambda: perf_counter()).autorange()[0]
+    return timeit.Timer(call, timer=perf_counter).autorange()[0]
 
 
 def synchronize(device: torch.device) -> None:
