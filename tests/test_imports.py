@@ -106,3 +106,7 @@ def test_data_is_read_without_torch() -> None:
     code = "import sys, lookright.data; print('torch' in sys.modules, lookright.data.collate.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "collate"]
+
+
+def test_every_public_name_has_a_runnable_example() -> None:
+    assert [name for name in lookright.__all__ if ">>>" not in (getattr(lookright, name).__doc__ or "")] == []

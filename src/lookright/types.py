@@ -23,7 +23,12 @@ REASONABLE_IOU = 0.5
 
 
 class Task(enum.Enum):
-    """What a network predicts, and with it the loss of a prediction."""
+    """What a network predicts, and with it the loss of a prediction.
+
+    Example:
+        >>> Task("multi-label") is Task.MULTI_LABEL
+        True
+    """
 
     SINGLE_LABEL = "single-label"
     """One class per image: logits (B, K), label (B,) int64, cross-entropy."""
@@ -34,7 +39,12 @@ class Task(enum.Enum):
 
 
 class Target(enum.Enum):
-    """The class whose score an explanation explains."""
+    """The class whose score an explanation explains.
+
+    Example:
+        >>> Request(target=Target.PREDICTED) == Request(target="predicted")
+        True
+    """
 
     LABEL = "label"
     """The true class, or each annotated class where an image has several: the one that training explains."""
@@ -47,6 +57,10 @@ class Score(enum.Enum):
 
     All but the logit compare classes as a softmax does, so they are for one class per image. Where each class
     is decided by itself (multi-label) or a number is predicted, the logit alone is explained.
+
+    Example:
+        >>> Request(score=Score.CONTRAST) == Request(score="contrast")
+        True
     """
 
     LOGIT = "logit"
@@ -62,7 +76,12 @@ class Score(enum.Enum):
 
 
 class Normalization(enum.Enum):
-    """How an explanation is brought to a scale, image by image (see `lookright.normalize`)."""
+    """How an explanation is brought to a scale, image by image (see `lookright.normalize`).
+
+    Example:
+        >>> Request(normalization="max-abs").normalization is Normalization.MAX_ABS
+        True
+    """
 
     NONE = "none"
     MIN_MAX = "min-max"
@@ -104,6 +123,12 @@ class Rows(NamedTuple):
     """Which image and class each annotation, and each explanation, belongs to: R rows for B images.
 
     Needed where an image has several annotated classes; every image has at least one row.
+
+    Example:
+        >>> import torch
+        >>> rows = Rows(image=torch.tensor([0, 0, 1]), label=torch.tensor([2, 5, 1]))
+        >>> rows.label[rows.image == 0]  # the annotated classes of the first image
+        tensor([2, 5])
     """
 
     image: Tensor
@@ -113,7 +138,14 @@ class Rows(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """Logits and explanations of a batch, out of one forward pass."""
+    """Logits and explanations of a batch, out of one forward pass.
+
+    Example:
+        >>> import torch
+        >>> explained = Explained(torch.zeros(2, 10), {Request(): torch.rand(2, 1, 7, 7)})
+        >>> explained.explanation.shape
+        torch.Size([2, 1, 7, 7])
+    """
 
     logits: Tensor
     """(B, K)"""
@@ -135,7 +167,16 @@ class Explained(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One image as the data set gives it."""
+    """One image as the data set gives it.
+
+    Example:
+        >>> import torch
+        >>> annotation = torch.zeros(1, 32, 32)
+        >>> annotation[:, 8:16, 8:16] = 1.0
+        >>> sample = Sample(torch.rand(3, 32, 32), 3, annotation, annotated=True, id="images/cat/a.jpg")
+        >>> sample.mirrored, sample.labels
+        (False, None)
+    """
 
     image: Tensor
     """(3, H, W), normalised as the network wants it"""
@@ -158,7 +199,15 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Samples stacked by `lookright.data.collate`, or rows of a `lookright.data.ResidentDataset`."""
+    """Samples stacked by `lookright.data.collate`, or rows of a `lookright.data.ResidentDataset`.
+
+    Example:
+        >>> import torch
+        >>> image, label = torch.rand(2, 3, 32, 32), torch.tensor([0, 1])
+        >>> batch = Batch(image, label, torch.zeros(2, 1, 32, 32), torch.tensor([True, False]), id=("a", "b"))
+        >>> int(batch.annotated.sum())
+        1
+    """
 
     image: Tensor
     """(B, 3, H, W); NaN throughout, one number in memory, where features stand in for the images"""

@@ -59,7 +59,16 @@ class Marks(ABC):
 
 @dataclass(frozen=True)
 class MaskFiles(Marks):
-    """Mask files of each side: black is unmarked. What is negative in a positive array is a negative mark."""
+    """Mask files of each side: black is unmarked. What is negative in a positive array is a negative mark.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.fromarray(np.array([[0, 255]], np.uint8)).save(Path(folder, "mask.png"))
+        ...     MaskFiles(positive=None, negative=Path(folder, "mask.png")).render()
+        array([[ 0., -1.]], dtype=float32)
+    """
 
     positive: Path | None
     negative: Path | None = None
@@ -88,7 +97,16 @@ class MaskFiles(Marks):
 
 @dataclass(frozen=True)
 class SignedMask(Marks):
-    """One grey file: 0 is negative, 128 unmarked, 255 positive; or an array in [-1, 1]."""
+    """One grey file: 0 is negative, 128 unmarked, 255 positive; or an array in [-1, 1].
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.fromarray(np.array([[0, 128, 255]], np.uint8)).save(Path(folder, "mask.png"))
+        ...     SignedMask(Path(folder, "mask.png")).render()
+        array([[-1.,  0.,  1.]], dtype=float32)
+    """
 
     path: Path
 
@@ -141,7 +159,12 @@ class Shapes(Marks):
 
 @dataclass(frozen=True, eq=False)
 class Matrix(Marks):
-    """Grids of numbers laid over the whole image, whatever its shape: RES's own files, or made ones."""
+    """Grids of numbers laid over the whole image, whatever its shape: RES's own files, or made ones.
+
+    Example:
+        >>> Matrix(np.array([[1.0, 0.5]], np.float32), np.array([[0.0, 0.5]], np.float32)).render()
+        array([[1., 0.]], dtype=float32)
+    """
 
     positive: Grid | None
     """(H, W) in [0, 1]"""

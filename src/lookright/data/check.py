@@ -37,6 +37,18 @@ def check(config: DataConfig, *, progress: bool = True) -> CheckReport:
     Raises:
         ConfigError: no data folder was named.
         DataError: there is no such folder, no image in it, or no annotation file where one was named.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lookright.data import write_decoy_digits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=2, per_class_val=1, per_class_test=1
+        ...     )
+        ...     report = check(DataConfig(data=data), progress=False)
+        >>> report.problems
+        ()
     """
     found = scan(config)
     problems = list(found.problems)

@@ -32,6 +32,14 @@ def load_mask(path: Path) -> NDArray[np.float32]:
 
     Raises:
         DataError: as `lookright.data.load_image` and `load_array`
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.fromarray(np.array([[0, 255]], np.uint8)).save(Path(folder, "mask.png"))
+        ...     load_mask(Path(folder, "mask.png"))
+        array([[0., 1.]], dtype=float32)
     """
     if path.suffix.lower() == ARRAY_SUFFIX:
         return load_array(path)

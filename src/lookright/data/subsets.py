@@ -36,6 +36,19 @@ def choose_subsets(
 
     Raises:
         DataError: a number is negative, or a class has fewer images (annotated images) than asked for.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lookright.config import DataConfig
+        >>> from lookright.data import read_annotations, write_decoy_digits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=2, per_class_val=1, per_class_test=1
+        ...     )
+        ...     found = read_annotations(DataConfig(data=data))
+        >>> len(choose_subsets(found, seed=0, train_per_class=1).split("train").items)
+        10
     """
     for name, wanted in (("annotated_per_class", annotated_per_class), ("train_per_class", train_per_class)):
         if wanted is not None and wanted < (1 if name == "train_per_class" else 0):

@@ -73,6 +73,21 @@ def evaluate(
         CheckpointError, DataError: no such run or split, or data of another task or other classes.
         ConfigError: the folder holds the evaluation of other data, faithfulness cannot be measured, or an
             option is out of its range.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.data import write_decoy_digits
+        >>> from lookright.config import TrainConfig
+        >>> from lookright.engine.train import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=1, **network)).path
+        ...     figures = json.loads((evaluate(run, progress=False) / "metrics.json").read_text())
+        >>> figures["accuracy"]["n"], figures["iou"]["n"]
+        (10, 10)
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size: got {batch_size}, need 1 or more")

@@ -36,6 +36,20 @@ def export_run(
     Raises:
         CheckpointError: no such run.
         ConfigError: a file exists already, or the ONNX exporter is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.data import write_decoy_digits
+        >>> from lookright.config import TrainConfig
+        >>> from lookright.engine.train import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=1, **network)).path
+        ...     [file.name for file in export_run(run, onnx=False)]
+        ['weights.safetensors', 'network.json']
     """
     run = open_run(path)
     folder = path / "export" if out is None else out

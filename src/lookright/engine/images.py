@@ -103,6 +103,22 @@ def explain_images(path: Path, images: Sequence[Path], *, device: str = "auto") 
     Raises:
         CheckpointError: no such run.
         DataError: a photo that cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.data import write_decoy_digits
+        >>> from lookright.config import TrainConfig
+        >>> from lookright.engine.train import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=1, **network)).path
+        ...     photo = find_photos([data])[0]
+        ...     (explained,) = explain_images(run, [photo.path], device="cpu")
+        >>> explained.explanation.shape, len(explained.probabilities)
+        ((8, 8), 10)
     """
     run = open_run(path)
     where = pick_device(device)

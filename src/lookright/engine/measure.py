@@ -51,6 +51,20 @@ def measure(
     Raises:
         CheckpointError, DataError: no such run or split; no image of the split is annotated.
         ConfigError: the method supervises no explanation, or does not fit the network or the run's task.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.data import write_decoy_digits
+        >>> from lookright.config import TrainConfig
+        >>> from lookright.engine.train import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=1, **network)).path
+        ...     0 < measure(run, "gradia") < 1
+        True
     """
     run = open_run(path)
     config = replace(

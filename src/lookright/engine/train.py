@@ -38,6 +38,19 @@ def train(config: TrainConfig, command: str = "", *, store: FeatureStore | None 
 
     Raises:
         ConfigError, DataError, CheckpointError, NonFiniteError: see their messages.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lookright.data import write_decoy_digits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=2, **network))
+        ...     run.facts()["epochs_done"], run.best.exists()
+        (2, True)
     """
     config = after_restart(as_launched(config))
     folder = RunFolder(str(config.out))

@@ -155,6 +155,9 @@ class CAM(LayerExplainer):
     A method of this family is a subclass with one method, `weight`. The only work beside the forward pass is
     a backward pass from the score to the target layer.
 
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
+
     Example:
         >>> import torch
         >>> class MyCAM(CAM):  # a complete method: Grad-CAM with positive gradients alone

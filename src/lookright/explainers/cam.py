@@ -30,6 +30,9 @@ class ClassActivationMap(CAM):
     Raises:
         ConfigError: what lies between the target layer and the logits is something else.
 
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
+
     Example:
         >>> from lookright.models import create
         >>> network = create("small_cnn", num_classes=2).network
@@ -75,6 +78,9 @@ class GradCAM(CAM):
     For a network that ends in global average pooling and a linear head, h w M is the class activation map
     (`ClassActivationMap`), and the sum of M over the grid is the logit without its bias.
 
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
+
     Example:
         >>> from lookright.models import create
         >>> network = create("small_cnn", num_classes=2).network
@@ -106,6 +112,9 @@ class GradCAMPlusPlus(CAM):
     epsilon. The paper presumes A >= 0. The sum of a channel that is negative counts as 0, or the
     denominator could vanish.
 
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
+
     Example:
         >>> from lookright.models import create
         >>> network = create("small_cnn", num_classes=2).network
@@ -131,6 +140,9 @@ class HiResCAM(CAM):
     Where only linear layers follow the target layer, the map sums to the logit without its biases. At the
     last layer before global average pooling it equals Grad-CAM.
 
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
+
     Example:
         >>> from lookright.models import create
         >>> network = create("small_cnn", num_classes=2).network
@@ -152,6 +164,9 @@ class LayerCAM(CAM):
         M = sum_k relu(d score / d A_k) * A_k
 
     Made for lower layers with a finer grid too.
+
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
 
     Example:
         >>> from lookright.models import create
@@ -175,6 +190,9 @@ class XGradCAM(CAM):
 
     So the map sums to sum_kij d score / d A_kij A_kij, as that of HiResCAM does. The denominator is moved
     away from 0 by 1e-6. The paper presumes A >= 0: of a channel whose values cancel, the weight is large.
+
+    Shapes:
+        image (B, 3, H, W); A and its gradient (B, C, h, w) -> explanation (B, 1, h, w)
 
     Example:
         >>> from lookright.models import create

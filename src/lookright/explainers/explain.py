@@ -52,6 +52,16 @@ def explain(
 
     Raises:
         ConfigError: inference mode; a layer that did not run or that the logits do not depend on.
+
+    Example:
+        >>> from lookright.explainers import GradCAM, InputGradient
+        >>> from lookright.models import create
+        >>> network = create("small_cnn", num_classes=2).network
+        >>> cam, gradient = GradCAM(network, image_size=32), InputGradient(network, image_size=32)
+        >>> requests = {Request(): cam, Request(score=Score.CONTRAST): gradient}
+        >>> logits, maps = explain(network, torch.rand(4, 3, 32, 32), torch.tensor([0, 1, 1, 0]), requests)
+        >>> [tuple(explanation.shape) for explanation in maps.values()]
+        [(4, 1, 8, 8), (4, 1, 32, 32)]
     """
     if torch.is_inference_mode_enabled():
         raise ConfigError("an explanation needs gradients: use torch.no_grad(), not torch.inference_mode()")

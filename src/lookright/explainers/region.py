@@ -88,10 +88,25 @@ class _BoxExplainer(RegionExplainer):
 class OutputBounds(_BoxExplainer):
     """Bounds of the logits while the pixels of the region move by at most epsilon (Gowal et al., 2019).
 
+        l_k <= z_k(x') <= u_k   for all x' with |x'_ij - x_ij| <= epsilon in the region, x' = x outside
+
     See `propagation.output_bounds`. The explanation is (B, 2K, 1, 1): K lower bounds, then K upper ones.
 
     Args:
         epsilon: half the side of the box, in units of the normalised image
+
+    Raises:
+        ConfigError: epsilon is negative or not finite, a layer that no bound is known of.
+        NonFiniteError: the bounds overflow.
+
+    Example:
+        >>> from lookright.types import Normalization, Request
+        >>> request = Request(normalization=Normalization.NONE, channels=True)
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> left = torch.tensor([[[[True, False], [True, False]]]])
+        >>> explain = OutputBounds(network, epsilon=0.5)
+        >>> explain(torch.rand(1, 3, 2, 2), torch.tensor([0]), request, region=left).explanation.shape
+        torch.Size([1, 4, 1, 1])
     """
 
     paper = "interval bound propagation: Gowal et al., ICCV 2019"
@@ -106,11 +121,27 @@ class OutputBounds(_BoxExplainer):
 class InputGradientBounds(_BoxExplainer):
     """Bound of the size of the input gradient while the pixels of the region move by at most epsilon.
 
-    See `propagation.input_gradient_bounds`. The explanation is (B, 3, H, W): max(|lower|, |upper|).
+        B_cij = max(|l_cij|, |u_cij|),   l <= d s / d x' <= u   for all x' in the box of `OutputBounds`
+
+    s is the cross-entropy, or the logit. See `propagation.loss_gradient_bounds` and `input_gradient_bounds`.
+    The explanation is (B, 3, H, W).
 
     Args:
         epsilon: half the side of the box, in units of the normalised image
         of: whose gradient: 'cross-entropy' (that of the explained class, as R4 has it) or 'logit'
+
+    Raises:
+        ConfigError: epsilon is negative or not finite, another `of`, a layer that no bound is known of.
+        NonFiniteError: the bounds overflow.
+
+    Example:
+        >>> from lookright.types import Normalization, Request
+        >>> request = Request(normalization=Normalization.NONE, channels=True)
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+        >>> left = torch.tensor([[[[True, False], [True, False]]]])
+        >>> explain = InputGradientBounds(network, epsilon=0.5)
+        >>> explain(torch.rand(1, 3, 2, 2), torch.tensor([0]), request, region=left).explanation.shape
+        torch.Size([1, 3, 2, 2])
     """
 
     paper = "Wicker et al., ICLR 2023; R4: Ghitu et al., TMLR 2025"

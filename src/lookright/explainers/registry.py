@@ -101,6 +101,14 @@ def explainers_for(requests: Iterable[Request], explainer: Explainer) -> dict[Re
 
     Raises:
         ConfigError: an explainer does not fit the network.
+
+    Example:
+        >>> from lookright.models import create
+        >>> network = create("small_cnn", num_classes=2).network
+        >>> requests = [Request(), Request(explainer="input-gradient", channels=True)]
+        >>> found = explainers_for(requests, GradCAM(network, image_size=32))
+        >>> [type(explainer).__name__ for explainer in found.values()]
+        ['GradCAM', 'InputGradient']
     """
     made: dict[tuple[str, str | None], Explainer] = {}
     answering: dict[Request, Explainer] = {}

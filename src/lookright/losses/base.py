@@ -41,6 +41,11 @@ class LossInputs:
         image: (B, 3, H, W) as the network sees it; or what gives it
         logits: (B, K)
         label: (B,) int64, the class that the explanation is of
+
+    Example:
+        >>> explanation, annotation = torch.rand(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+        >>> LossInputs(explanation, annotation, torch.tensor([True, False]), annotation).full_annotation.shape
+        torch.Size([2, 1, 4, 4])
     """
 
     def __init__(
@@ -72,7 +77,12 @@ class LossInputs:
 
 @dataclass(frozen=True)
 class LossResult:
-    """A loss, and what is worth logging about it."""
+    """A loss, and what is worth logging about it.
+
+    Example:
+        >>> LossResult(torch.tensor(0.5), facts={"alpha": torch.tensor(0.3)}).value
+        tensor(0.5000)
+    """
 
     value: Tensor
     """scalar"""

@@ -38,7 +38,13 @@ class Imputer(nn.Module, ABC):
 
 
 class AsDrawn(Imputer):
-    """No imputation: the annotation is taken as it was drawn."""
+    """No imputation: the annotation is taken as it was drawn.
+
+    Example:
+        >>> drawn = torch.tensor([[[[1.0, 0.0]]]])
+        >>> AsDrawn()(drawn, drawn, None)
+        tensor([[[[1., 0.]]]])
+    """
 
     at_image_size = sees_image = False
 
@@ -91,6 +97,13 @@ class LearnedImputer(Imputer):
 
     Raises:
         ConfigError: a stride that is not a power of two; no image where the imputer looks at it.
+
+    Example:
+        >>> blur = nn.Conv2d(1, 1, kernel_size=3, padding=1)  # shallow_imputer has those of the paper
+        >>> g = LearnedImputer([blur], sees_image=False, published_init=False)
+        >>> drawn = torch.eye(5)[None, None]
+        >>> g(drawn, drawn, None).shape
+        torch.Size([1, 1, 5, 5])
     """
 
     def __init__(self, layers: list[nn.Conv2d], *, sees_image: bool, published_init: bool) -> None:

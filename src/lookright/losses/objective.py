@@ -28,7 +28,13 @@ NOT_MEASURED = -1.0
 
 
 class Term(NamedTuple):
-    """An explanation loss and its weight beside the prediction loss."""
+    """An explanation loss and its weight beside the prediction loss.
+
+    Example:
+        >>> from lookright.losses import RES
+        >>> Objective([Term(RES(), 0.5), Term(RES(slack=0.0))]).weights
+        [0.5, 1.0]
+    """
 
     loss: ExplanationLoss
     weight: float = 1.0

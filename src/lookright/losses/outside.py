@@ -14,7 +14,14 @@ from lookright.types import Normalization, Request, Score
 
 
 class Outside(enum.Enum):
-    """Which cells count as outside."""
+    """Which cells count as outside.
+
+    Example:
+        >>> import torch
+        >>> marks = torch.tensor([[[[1.0, 0.0, 0.0]]]])
+        >>> Evidence(Outside.COMPLEMENT).cells(marks), Evidence(Outside.NEGATIVE).cells(marks)
+        (tensor([[[[False, False,  True]]]]), tensor([[[[False, False, False]]]]))
+    """
 
     COMPLEMENT = "complement"
     """The negative marks; in an image without any, the cells that neither are marked positive nor touch one

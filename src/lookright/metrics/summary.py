@@ -192,6 +192,18 @@ def summarize(per_image: PerImage, probabilities: Tensor, classes: Sequence[str]
     Raises:
         ValueError: rows and probabilities are not of the same images, or a label is not in `classes`.
         NonFiniteError: a probability is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> probabilities = torch.tensor([[0.75, 0.25], [0.5, 0.5]])
+        >>> rows = PerImage.of(
+        ...     ids=["a", "b"], files=["a.jpg", "b.jpg"], classes=["cat", "dog"], labels=torch.tensor([0, 1]),
+        ...     probabilities=probabilities, annotated=torch.tensor([True, False]), groups=[None, None],
+        ...     localization={name: torch.tensor([0.5, float("nan")]) for name in LOCALIZATION},
+        ... )
+        >>> figures = summarize(rows, probabilities, ["cat", "dog"])
+        >>> figures["accuracy"], figures["iou"]
+        ({'value': 0.5, 'n': 2}, {'value': 0.5, 'n': 1})
     """
     unknown = sorted(set(per_image.label) - set(classes))
     if unknown:

@@ -46,6 +46,13 @@ def export_state_dict(network: nn.Module, path: str | Path, *, overwrite: bool =
     Raises:
         ConfigError: the file exists and `overwrite` is False.
         DataError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.models import read_weights
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sorted(read_weights(export_state_dict(nn.Linear(3, 2), Path(folder, "linear.safetensors"))))
+        ['bias', 'weight']
     """
     _keep_existing(Path(path), overwrite)
     tensors = {name: t.detach().cpu().clone().contiguous() for name, t in network.state_dict().items()}
@@ -81,6 +88,16 @@ def export_onnx(
         ConfigError: the extra 'onnx' is not installed; the network cannot be exported; the file exists and
             `overwrite` is False.
         DataError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "network.onnx")
+        ...     file.touch()
+        ...     export_onnx(nn.Flatten(), 32, file, mean=[0.5] * 3, std=[0.5] * 3)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        lookright.errors.ConfigError: ...network.onnx: exists already; give another name, or overwrite=True
     """
     _keep_existing(Path(path), overwrite)
     absent = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]

@@ -76,6 +76,12 @@ def apply_scope(network: nn.Module, scope: TrainScope, *, image_size: int) -> Sc
 
     Follow it with `set_train_mode` before every training epoch: `network.train()` would let the statistics
     of frozen BatchNorm layers move.
+
+    Example:
+        >>> from lookright.models import create
+        >>> network = create("small_cnn", num_classes=2).network
+        >>> apply_scope(network, "head", image_size=32).trained
+        ('head.weight', 'head.bias')
     """
     split = find_scope(network, scope, image_size=image_size)
     frozen = set(split.frozen)

@@ -29,6 +29,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: the file is missing, damaged, holds pickled code, or no state dict.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"state_dict": {"module.fc.weight": torch.zeros(2, 3)}}, Path(folder, "mine.pth"))
+        ...     read_weights(Path(folder, "mine.pth"))["fc.weight"].shape
+        torch.Size([2, 3])
     """
     path = Path(path)
     if not path.is_file():
@@ -61,6 +68,12 @@ def load_exactly(network: nn.Module, state: Mapping[str, Tensor], source: str | 
 
     Raises:
         CheckpointError: names or shapes differ; the first few are given.
+
+    Example:
+        >>> network = nn.Linear(3, 2)
+        >>> load_exactly(network, {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, "mine.pth")
+        >>> network.weight.sum().item()
+        6.0
     """
     own = network.state_dict()
     missing = [name for name in own if name not in state and not name.endswith(_COUNTER)]
@@ -125,6 +138,15 @@ def load_state(network: nn.Module, path: str | Path, *, head: str | Sequence[str
 
     Raises:
         CheckpointError: the file cannot be read or does not fit.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.models import create, export_state_dict
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     of_ten = create("small_cnn", num_classes=10).network
+        ...     file = export_state_dict(of_ten, Path(folder, "ten.safetensors"))
+        ...     load_state(create("small_cnn", num_classes=2).network, file, head="head")
+        ('head.weight', 'head.bias')
     """
     return load_backbone(network, read_weights(path), path, head=head, keep_head=True)
 

@@ -69,6 +69,22 @@ def build_report(runs: Sequence[Path], out: Path, *, gallery: int = 48, overwrit
     Raises:
         ConfigError: `gallery` is negative, or `out` exists and is not to be replaced.
         DataError: a run cannot be read or compared, or `out` cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from lookright.data import write_decoy_digits
+        >>> from lookright.config import TrainConfig
+        >>> from lookright.engine.evaluate import evaluate
+        >>> from lookright.engine.train import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     run = train(TrainConfig(data=data, out=Path(folder, "run"), epochs=1, **network)).path
+        ...     evaluation = evaluate(run, progress=False)
+        ...     build_report([run], Path(folder, "report.html")).stat().st_size > 10_000
+        True
     """
     out = Path(out)
     if gallery < 0:

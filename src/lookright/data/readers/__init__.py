@@ -60,6 +60,18 @@ def read_annotations(config: DataConfig) -> AnnotationSet:
 
     Raises:
         DataError: something that must not be passed over: the first of it, and how to see the rest.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lookright.data import write_decoy_digits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=2, per_class_val=1, per_class_test=1
+        ...     )
+        ...     found = read_annotations(DataConfig(data=data))
+        >>> len(found.items), len(found.split("train").items), found.classes[:3]
+        (50, 20, ('0', '1', '2'))
     """
     found = scan(config)
     refuse_fatal(found.problems, config)

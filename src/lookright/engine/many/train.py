@@ -50,6 +50,23 @@ def train_many(
             are finished first, and the message tells of each.
         RuntimeError: several runs failed, one of them at least by an error that is none of lookright's; a
             single one is raised as it is. The log has the tracebacks.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from lookright.data import write_decoy_digits
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data = write_decoy_digits(
+        ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
+        ...     )
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
+        ...     network["train"] = "head"
+        ...     configs = [
+        ...         TrainConfig(data=data, out=Path(folder, f"run-{seed}"), seed=seed, epochs=2, **network)
+        ...         for seed in (0, 1)
+        ...     ]
+        ...     [run.facts()["epochs_done"] for run in train_many(configs)]
+        [2, 2]
     """
     configs = list(configs)
     _check(configs)
