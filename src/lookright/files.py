@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +52,41 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the folder is none, there is nothing to clear away either
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Write to a folder beside it, which takes its place and its name when all is written.
+
+    An interruption leaves no half a folder that looks whole.
+
+    Args:
+        path: the folder to write, or to replace with all that is in it
+
+    Raises:
+        DataError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as there:
+        ...     with replacing_folder(Path(there, "set")) as folder:
+        ...         _ = (folder / "split.csv").write_text("file,class")
+        ...     [file.name for file in Path(there, "set").iterdir()]
+        ['split.csv']
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if path.exists():
+            shutil.rmtree(path)
+        unfinished.rename(path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error}); free some space or name another folder"
+        ) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def open_csv(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookright.errors import ConfigError, DataError
+from lookright.files import replacing_folder
 
 CLASSES = 10
 SIDE = 32
@@ -106,23 +105,11 @@ def write_decoy_digits(
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / MARKER).is_file())):
         raise DataError(f"{out}: exists and holds something else; name a folder that does not exist yet")
 
-    # Written beside it and then renamed: an interruption leaves no half a data set that looks whole.
-    unfinished = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
-        unfinished.mkdir(parents=True)
+    with replacing_folder(out) as unfinished:
         with (unfinished / "split.csv").open("w", encoding="utf-8", newline="\n") as table:
             table.write("file,class,split,group\n")
             _write_images(unfinished, table, digits.images, digits.target, counts, decoy, seed)
         (unfinished / MARKER).write_text(json.dumps(made_with, indent=2) + "\n", encoding="utf-8")
-        if out.exists():
-            shutil.rmtree(out)
-        unfinished.rename(out)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error}); free some space or name another folder"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return out
 
 

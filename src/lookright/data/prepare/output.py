@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from PIL import Image
 
 from lookright.config import DataConfig, PrepareConfig
 from lookright.data.annotations import Area
-from lookright.errors import ConfigError, DataError
-from lookright.files import open_csv
+from lookright.errors import ConfigError
+from lookright.files import open_csv, replacing_folder
 
 PREPARED = "prepared.json"
 """In every folder written here: what it was made with, and that it may be written again."""
@@ -140,19 +139,8 @@ def writing(config: PrepareConfig) -> Iterator[SetWriter]:
         DataError: it cannot be written. What was there is left as it was.
     """
     out = check_out(config)
-    unfinished = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
-        unfinished.mkdir(parents=True)
+    with replacing_folder(out) as unfinished:
         yield SetWriter(unfinished, out)
-        if out.exists():
-            shutil.rmtree(out)
-        unfinished.rename(out)
-    except OSError as error:
-        raise DataError(
-            f"{out}: cannot be written ({error}); free some space or name another folder"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def check_out(config: PrepareConfig) -> Path:

@@ -46,9 +46,9 @@ def read_cvat(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
     present: set[str] = set()
     top, files = annotation_files(config, photos, ".xml", ("annotations.xml", "annotations"))
     for file in files:
-        root, problem = read_xml(file)
-        if root is None or (problem := _is_other(file, root)):
-            problems += [problem] if problem else []
+        root = _read_file(file)
+        if isinstance(root, Problem):
+            problems.append(root)
             continue
         present |= {(node.text or "").strip() for node in root.iterfind("meta//labels/label/name")}
         present |= {node.get("label", "") for image in root.iterfind("image") for node in image}
@@ -57,15 +57,18 @@ def read_cvat(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], lis
     return marks, categories.problems(present - {""}, top) + problems
 
 
-def _is_other(file: Path, root: ET.Element) -> Problem | None:
-    """What is wrong with a file that is not the format of images."""
+def _read_file(file: Path) -> ET.Element | Problem:
+    """Read a file, or say that it is not in the format of images."""
+    root = read_xml(file)
+    if isinstance(root, Problem):
+        return root
     if root.find("track") is not None:
         what = "tracks of a video, not shapes of images"
         return Problem(file, what, f"{_EXPORT}, which writes the shapes of every frame", fatal=True)
     if root.tag != "annotations" or root.find("image") is None:
         what = f"not CVAT for images: <{root.tag}> without any <image>"
         return Problem(file, what, _EXPORT, fatal=True)
-    return None
+    return root
 
 
 def _read_images(

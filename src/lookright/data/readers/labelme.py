@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.images import MAX_PIXELS
 from lookright.data.layout import Photos
 from lookright.data.readers.encoded_masks import png_mask
-from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_json, size_in_pixels
+from lookright.data.readers.sources import (
+    Categories,
+    Drawn,
+    annotation_files,
+    one_file_each,
+    read_json,
+    size_in_pixels,
+)
 from lookright.data.shapes import (
     LINE_WIDTH,
     POINT_RADIUS,
@@ -40,34 +48,21 @@ def read_labelme(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], 
     """
     categories = Categories.of(config)
     top, files = annotation_files(config, photos, ".json", ("annotations", "images", ""))
-    marks: dict[str, Marks] = {}
-    problems: list[Problem] = []
-    present: set[str] = set()
-    for file in files:
-        content, problem = read_json(file)
-        if problem is not None:
-            problems.append(problem)
-            continue
-        if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-            what = "not a LabelMe file: it has no list 'shapes'"
-            problems.append(Problem(file, what, "remove it, or save it with labelme again"))
-            continue
-        relative = file.relative_to(top).with_suffix("").as_posix()
-        names = [relative, str(content.get("imagePath") or "")]
-        photo = one_photo(photos, names, file)
-        if isinstance(photo, Problem):
-            problems.append(photo)
-            continue
-        present |= {str(shape.get("label")) for shape in content["shapes"] if isinstance(shape, dict)}
-        shapes, more = _read_shapes(file, content, categories, photo.id)
-        problems += more
-        if shapes is None:
-            continue
-        if photo.id in marks:
-            what = f"{photo.id} has another json file already"
-            problems.append(Problem(file, what, "keep one of the two", fatal=True))
-        marks[photo.id] = shapes
-    return marks, categories.problems(present, top) + problems
+    return one_file_each(photos, top, files, partial(_read_file, categories=categories), categories)
+
+
+def _read_file(file: Path, categories: Categories) -> Drawn | Problem:
+    content, problem = read_json(file)
+    if problem is not None:
+        return problem
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        what = "not a LabelMe file: it has no list 'shapes'"
+        return Problem(file, what, "remove it, or save it with labelme again")
+    return Drawn(
+        names=[str(content.get("imagePath") or "")],
+        categories={str(shape.get("label")) for shape in content["shapes"] if isinstance(shape, dict)},
+        shapes=partial(_read_shapes, file, content, categories),
+    )
 
 
 def _read_shapes(

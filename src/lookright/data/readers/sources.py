@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from lookright.config import DataConfig
-from lookright.data.annotations import Marks, Problem
+from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photo, Photos, list_files
 from lookright.errors import DataError
 
@@ -74,16 +74,16 @@ def read_json(path: Path) -> tuple[Any, Problem | None]:
     return None, Problem(path, what, remedy, fatal=True)
 
 
-def read_xml(path: Path) -> tuple[ET.Element | None, Problem | None]:
-    """Read an xml file; None and a fatal problem if it cannot be read."""
+def read_xml(path: Path) -> ET.Element | Problem:
+    """Read an xml file; gives a fatal problem if it cannot be read."""
     try:
-        return ET.parse(path).getroot(), None
+        return ET.parse(path).getroot()
     except ET.ParseError as error:
         line, column = error.position
         what = f"broken xml in line {line}, column {column}: {error}"
     except (OSError, LookupError, ValueError) as error:
         what = f"cannot be read ({error})"
-    return None, Problem(path, what, _BROKEN, fatal=True)
+    return Problem(path, what, _BROKEN, fatal=True)
 
 
 def one_photo(photos: Photos, names: list[str], source: Path, where: str = "") -> Photo | Problem:
@@ -155,6 +155,48 @@ def add_marks(marks: dict[str, Marks], found: Mapping[str, Marks], file: Path) -
     ]
     marks.update(found)
     return problems
+
+
+class Drawn(NamedTuple):
+    """What one file says of one photo."""
+
+    names: list[str]
+    """of the photo, most reliable first"""
+    categories: set[str]
+    shapes: Callable[[str], tuple[Shapes | None, list[Problem]]]
+    """gives, for the id of the photo, what is drawn (None: nothing can be), and what is wrong"""
+
+
+def one_file_each(
+    photos: Photos, top: Path, files: list[Path], read: Callable[[Path], Drawn | Problem], wanted: Categories
+) -> tuple[dict[str, Marks], list[Problem]]:
+    """Read annotations that have a file for each photo.
+
+    Args:
+        photos: of the data folder
+        top: folder of the files
+        files: one for each photo
+        read: reads a file
+        wanted: the categories that count, which have to be there
+    """
+    marks: dict[str, Marks] = {}
+    problems: list[Problem] = []
+    present: set[str] = set()
+    for file in files:
+        drawn = read(file)
+        if isinstance(drawn, Problem):
+            problems.append(drawn)
+            continue
+        photo = one_photo(photos, [file.relative_to(top).with_suffix("").as_posix(), *drawn.names], file)
+        if isinstance(photo, Problem):
+            problems.append(photo)
+            continue
+        present |= drawn.categories
+        shapes, more = drawn.shapes(photo.id)
+        problems += more
+        if shapes is not None:
+            problems += add_marks(marks, {photo.id: shapes}, file)
+    return marks, wanted.problems(present, top) + problems
 
 
 @dataclass(frozen=True)

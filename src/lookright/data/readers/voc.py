@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from lookright.config import DataConfig
 from lookright.data.annotations import Marks, Problem, Shapes
 from lookright.data.layout import Photos
-from lookright.data.readers.sources import Categories, annotation_files, one_photo, read_xml
+from lookright.data.readers.sources import Categories, Drawn, annotation_files, one_file_each, read_xml
 from lookright.data.shapes import Shape, box
 from lookright.errors import DataError
 
@@ -24,29 +25,18 @@ def read_voc(photos: Photos, config: DataConfig) -> tuple[dict[str, Marks], list
     """
     categories = Categories.of(config)
     top, files = annotation_files(config, photos, ".xml", ("Annotations", "annotations"))
-    marks: dict[str, Marks] = {}
-    problems: list[Problem] = []
-    present: set[str] = set()
-    for file in files:
-        root, problem = read_xml(file)
-        if root is None:
-            problems += [problem] if problem else []
-            continue
-        relative = file.relative_to(top).with_suffix("").as_posix()
-        photo = one_photo(photos, [relative, root.findtext("filename", "")], file)
-        if isinstance(photo, Problem):
-            problems.append(photo)
-            continue
-        present |= {name.strip() for name in (node.findtext("name", "") for node in root.iter("object"))}
-        shapes, more = _read_objects(file, root, categories, photo.id)
-        problems += more
-        if shapes is None:
-            continue
-        if photo.id in marks:
-            what = f"{photo.id} has another xml file already"
-            problems.append(Problem(file, what, "keep one of the two", fatal=True))
-        marks[photo.id] = shapes
-    return marks, categories.problems(present, top) + problems
+    return one_file_each(photos, top, files, partial(_read_file, categories=categories), categories)
+
+
+def _read_file(file: Path, categories: Categories) -> Drawn | Problem:
+    root = read_xml(file)
+    if isinstance(root, Problem):
+        return root
+    return Drawn(
+        names=[root.findtext("filename", "")],
+        categories={node.findtext("name", "").strip() for node in root.iter("object")},
+        shapes=partial(_read_objects, file, root, categories),
+    )
 
 
 def _read_objects(
