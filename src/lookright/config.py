@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 ImputerName = Literal["s1", "s2", "d1", "d2"]
 TrainScope = Literal["all", "last-stage", "head"]
@@ -199,10 +199,31 @@ INCIDENTAL = ("out", "guard", "cache_dir", "cache_gb", "workers", "tensorboard",
 class PrepareConfig(DataConfig):
     """What `lookright data prepare` reads (the options of a data folder, which is `source`) and writes."""
 
+    lacks: ClassVar[tuple[str, ...]] = ()
+    """fields that do not count for this set"""
+
     source: Path | None = option(None, "folder to read; it is left as it is")
     out: Path | None = option(None, "data folder to write; new or empty")
     overwrite: bool = option(False, "replace a folder that this command has written before")
     seed: int = option(0, "another seed, another draw")
+
+
+HOW_MARKED = ("annotations", "format", "positive_categories", "negative_categories", "combine")
+"""Options of a data folder that count when a set is made of it."""
+
+
+@dataclass(frozen=True)
+class DigitsConfig(PrepareConfig):
+    """Handwritten digits with a patch that tells the class in training, as `lookright demo` has them."""
+
+    lacks = (*HOW_MARKED, "source")
+
+    per_class_train: int = option(60, "images of each digit to train on")
+    per_class_val: int = option(10, "images of each digit to validate on")
+    per_class_test: int = option(40, "images of each digit in test, and the same again in test_decoy")
+    patch: int = option(6, "side of the patch in a corner, in pixels of 32")
+    contrast: float = option(0.5, "brightness of the strokes: the fainter, the more tempting the patch")
+    noise: float = option(10.0, "standard deviation of grey noise, in levels of 255")
 
 
 @dataclass(frozen=True)
@@ -246,12 +267,16 @@ class ShiftedConfig(PrepareConfig):
 class WaterbirdsConfig(PrepareConfig):
     """The published Waterbirds folder with the segmentations of CUB-200-2011."""
 
+    lacks = (*HOW_MARKED, "seed")
+
     segmentations: Path | None = option(None, "folder of CUB's segmentations: <species>/<image>.png")
 
 
 @dataclass(frozen=True)
 class GenderConfig(PrepareConfig):
     """Photos of COCO whose captions name only a man or only a woman."""
+
+    lacks = HOW_MARKED
 
     source: Path | None = option(
         None, "folder with COCO's captions_*.json and instances_*.json, as they are or in annotations/"
@@ -270,6 +295,8 @@ class GenderConfig(PrepareConfig):
 @dataclass(frozen=True)
 class SceneConfig(PrepareConfig):
     """Nature and urban scenes of Places365 with the annotations of RES."""
+
+    lacks = HOW_MARKED
 
     source: Path | None = option(
         None, "RES's folder: attention_label/*.csv and, unless --images names others, its photos"

@@ -1,11 +1,17 @@
 """`lookright data prepare` as typed: data sets of others' files, and what newcomers get wrong."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands_typed import Type, is_one_line
 from PIL import Image
+
+from lookright.cli.data import DATA_SETS
+from lookright.config import DigitsConfig
+from lookright.data import Decoy, prepare
+from lookright.demo import DECOY
 
 
 @pytest.fixture
@@ -28,6 +34,29 @@ def test_scenes_are_prepared_checked_and_told(typed: Type, places: Path, tmp_pat
     assert typed("check", tmp_path / "out").code == 0
 
 
+def test_digits_need_nothing_to_read(typed: Type, tmp_path: Path) -> None:
+    few = ("--per-class-train", 2, "--per-class-val", 1, "--per-class-test", 1, "--patch", 5)
+    command = ("data", "prepare", "digits", "--out", tmp_path / "out", *few)
+    outcome = typed(*command)
+    assert outcome.code == 0, outcome.err
+    assert f"{tmp_path / 'out'}: 50 images, 50 of them annotated." in outcome.out
+    assert json.loads((tmp_path / "out" / "decoy_digits.json").read_text())["patch"] == 5
+    again = typed(*command)
+    assert again.code == 2
+    assert "out exists; choose another folder, or --overwrite it" in again.err
+    assert typed(*command, "--overwrite").code == 0
+
+
+def test_digits_are_those_of_the_demo() -> None:
+    assert Decoy(DigitsConfig().patch, DigitsConfig().contrast, DigitsConfig().noise) == DECOY
+
+
+def test_the_command_has_the_sets_that_there_are() -> None:
+    assert {name: config for name, (_, config, _) in DATA_SETS.items()} == {
+        name: made.config for name, made in prepare.DATA_SETS.items()
+    }
+
+
 def test_the_help_lists_every_data_set(typed: Type) -> None:
     told = " ".join(typed("data", "prepare", "--help").out.split())
     assert "gender take photos of COCO whose captions name a man or a woman" in told
@@ -41,6 +70,8 @@ MISTAKES = {
         "gender --from {empty} --images {empty} --out {new}",
         "holds none of captions_train2014.json",
     ),
+    "digits of something": ("digits --from {empty} --out {new}", "unknown option --from"),
+    "a patch that is too large": ("digits --out {new} --patch 40", "patch: got 40; give 1 to 16 pixels"),
     "no such year": ("gender --from {empty} --year 2015", "year: got 2015, choose one of '2014', '2017'"),
     "no number": ("gender --from {empty} --people many", "people: got many, need a whole number"),
     "an option of another set": ("gender --from {empty} --nature x", "unknown option --nature"),

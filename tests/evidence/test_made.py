@@ -24,6 +24,17 @@ def test_a_grid_makes_scenes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     make_sets(recipes, tmp_path / "data")  # it is there
 
 
+def test_digits_are_a_set_like_the_others(tmp_path: Path) -> None:
+    few = {"per_class_train": 1, "per_class_val": 1, "per_class_test": 1}
+    recipes = {"a": check_recipe("a", {"set": "digits", **few})}
+    make_sets(recipes, tmp_path / "data")
+    assert len((tmp_path / "data" / "a" / "split.csv").read_text().splitlines()) == 41
+    with pytest.raises(ConfigError, match="prepare: c: there is no option 'from'"):
+        check_recipe("c", {"set": "digits", "from": "photos"})
+    with pytest.raises(ConfigError, match="prepare: a: patch: got 40"):
+        make_sets({"a": {**recipes["a"], "patch": 40}}, tmp_path / "data")
+
+
 def test_what_is_wrong_with_gender_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="prepare: g: there is no option 'persons'"):
         check_recipe("g", {"set": "gender", "persons": 2})

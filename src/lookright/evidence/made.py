@@ -1,43 +1,18 @@
-"""Data sets that a grid makes before its runs: those of `lookright data prepare`, and the decoy digits."""
+"""Data sets that a grid makes before its runs: those of `lookright data prepare`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from lookright.config import (
-    DecoyConfig,
-    GenderConfig,
-    PrepareConfig,
-    SceneConfig,
-    ShiftedConfig,
-    WaterbirdsConfig,
-    option_name,
-)
-from lookright.data import Decoy, prepare, write_decoy_digits
+from lookright.config import PrepareConfig, option_name
+from lookright.data.prepare import DATA_SETS
 from lookright.errors import ConfigError
 from lookright.evidence.reading import Options, expand, mapping_of, no_such, refuse_unknown
 from lookright.files import replacing
-
-
-class _Recipe(NamedTuple):
-    config: type[PrepareConfig]
-    make: Callable[..., object]
-
-
-_RECIPES: Mapping[str, _Recipe] = {
-    "decoy": _Recipe(DecoyConfig, prepare.prepare_decoy),
-    "gender": _Recipe(GenderConfig, prepare.prepare_gender),
-    "scene": _Recipe(SceneConfig, prepare.prepare_scene),
-    "shifted": _Recipe(ShiftedConfig, prepare.prepare_shifted),
-    "waterbirds": _Recipe(WaterbirdsConfig, prepare.prepare_waterbirds),
-}
-DIGITS = "digits"
-_OF_DIGITS = ("per_class_train", "per_class_val", "per_class_test", "seed")
-_OF_DECOY = tuple(f.name for f in fields(Decoy))
 
 
 def check_recipe(name: str, content: object) -> Options:
@@ -45,7 +20,7 @@ def check_recipe(name: str, content: object) -> Options:
 
     Args:
         name: of the set
-        content: `set`, which is digits or a NAME of `lookright data prepare`, and its options
+        content: `set`, which is a NAME of `lookright data prepare`, and its options
 
     Raises:
         ConfigError: a name that there is not.
@@ -57,10 +32,9 @@ def check_recipe(name: str, content: object) -> Options:
     where = f"prepare: {name}"
     given = mapping_of(where, content)
     kind = str(given.get("set"))
-    if kind != DIGITS and kind not in _RECIPES:
-        raise ConfigError(f"{where}: set: {no_such('data set', kind, (DIGITS, *_RECIPES))}")
-    known = (*_OF_DIGITS, *_OF_DECOY) if kind == DIGITS else _options_of(_RECIPES[kind].config)
-    refuse_unknown(where, "option", given, ("set", *known))
+    if kind not in DATA_SETS:
+        raise ConfigError(f"{where}: set: {no_such('data set', kind, DATA_SETS)}")
+    refuse_unknown(where, "option", given, ("set", *_options_of(DATA_SETS[kind].config)))
     return given
 
 
@@ -105,11 +79,7 @@ def ingredients(name: str, recipes: Mapping[str, Options]) -> list[Options]:
 
 def _make(recipe: Options, out: Path, recipes: Mapping[str, Options]) -> None:
     options = {key: value for key, value in recipe.items() if key != "set"}
-    if recipe["set"] == DIGITS:
-        decoy = Decoy(**{key: options.pop(key) for key in _OF_DECOY if key in options})
-        write_decoy_digits(out, decoy=decoy, **options)
-        return
-    config, make = _RECIPES[recipe["set"]]
+    config, make = DATA_SETS[recipe["set"]]
     hints = get_type_hints(config)
     values: dict[str, Any] = {}
     for f in fields(config):
@@ -123,4 +93,5 @@ def _make(recipe: Options, out: Path, recipes: Mapping[str, Options]) -> None:
 
 
 def _options_of(config: type[PrepareConfig]) -> list[str]:
-    return [name for f in fields(config) if (name := option_name(f.name)) not in ("out", "overwrite")]
+    unknown = ("out", "overwrite", *config.lacks)
+    return [option_name(f.name) for f in fields(config) if f.name not in unknown]
