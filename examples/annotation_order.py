@@ -29,7 +29,7 @@ from lookright.annotate.look import open_looking
 from lookright.annotate.order import spread, teaching_order
 from lookright.audit.cluster_table import make_clusters
 from lookright.audit.looks import look
-from lookright.config import DecoyConfig, TrainConfig
+from lookright.config import TrainConfig
 from lookright.data import AnnotationSet, Item
 from lookright.data.annotations import MaskFiles
 from lookright.data.prepare import prepare_decoy
@@ -39,6 +39,7 @@ from lookright.engine.setup import choose, make_dataset, read_data
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.evidence.statistics import t_interval
+from lookright.prepare_config import DecoyConfig
 
 BUDGETS = (6, 24)
 MEASURES = ("accuracy", "worst_group_accuracy", "iou")

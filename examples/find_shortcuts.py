@@ -26,11 +26,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookright.audit import Audit, Cluster, audit
-from lookright.config import DataConfig, DecoyConfig, TrainConfig
+from lookright.config import DataConfig, TrainConfig
 from lookright.data import Decoy, write_decoy_digits
 from lookright.data.masks import load_mask
 from lookright.data.prepare import prepare_decoy
 from lookright.engine.train import train
+from lookright.prepare_config import DecoyConfig
 
 TRUE_FROM = 2.0
 """Evidence on the marker, as a multiple of what an even map has there."""

@@ -13,7 +13,7 @@ import lookright.data
 
 SOURCE = Path(lookright.__file__).parent
 CONTRACT = (
-    *("errors", "choices", "types", "config", "normalize", "precision", "resize", "files"),
+    *("errors", "choices", "types", "config", "prepare_config", "normalize", "precision", "resize", "files"),
     *("plugins", "specification"),
 )
 RANKS = (

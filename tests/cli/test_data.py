@@ -9,9 +9,9 @@ from commands_typed import Type, is_one_line
 from PIL import Image
 
 from lookright.cli.data import DATA_SETS
-from lookright.config import DigitsConfig
 from lookright.data import Decoy, prepare
 from lookright.demo import DECOY
+from lookright.prepare_config import DigitsConfig
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from lookright.cli.parser import Parser, add_config, add_options, read_config, say
-from lookright.config import (
+from lookright.config import DataConfig
+from lookright.prepare_config import (
     HOW_MARKED,
-    DataConfig,
     DecoyConfig,
     DigitsConfig,
     GenderConfig,

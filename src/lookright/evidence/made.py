@@ -8,11 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from lookright.config import PrepareConfig, option_name
+from lookright.config import option_name
 from lookright.data.prepare import DATA_SETS
 from lookright.errors import ConfigError
 from lookright.evidence.reading import Options, expand, mapping_of, no_such, refuse_unknown
 from lookright.files import replacing
+from lookright.prepare_config import PrepareConfig
 
 
 def check_recipe(name: str, content: object) -> Options:

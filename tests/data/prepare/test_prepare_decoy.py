@@ -11,10 +11,11 @@ from data_files import save_mask
 from PIL import Image
 from prepared_sets import all_bytes, pixels, rows_of, write_set
 
-from lookright.config import DataConfig, DecoyConfig
+from lookright.config import DataConfig
 from lookright.data import read_annotations
 from lookright.data.prepare import prepare_decoy
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import DecoyConfig
 
 SPLITS = {"train": 10, "val": 4, "test": 7}
 

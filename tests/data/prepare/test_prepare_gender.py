@@ -15,11 +15,12 @@ from coco_files import HEIGHT, MAN, WIDTH, WOMAN, Coco, rectangle, runs
 from prepared_sets import all_bytes, pixels, rows_of
 from pycocotools import mask as coco_mask
 
-from lookright.config import DataConfig, GenderConfig
+from lookright.config import DataConfig
 from lookright.data import read_annotations
 from lookright.data.prepare import gender, prepare_gender
 from lookright.data.prepare.captions import class_named
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import GenderConfig
 
 
 def options(coco: Coco, **changes: Any) -> GenderConfig:

@@ -16,10 +16,11 @@ from archive_server import serving
 from data_files import save_photo
 from prepared_sets import all_bytes, pixels, rows_of
 
-from lookright.config import DataConfig, SceneConfig
+from lookright.config import DataConfig
 from lookright.data import read_annotations
 from lookright.data.prepare import prepare_scene, scene
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import SceneConfig
 
 COLUMNS = ("img_idx", "attention", "img_check", "matrix_resize")
 LEFT = [[1, 0], [1, 0]]

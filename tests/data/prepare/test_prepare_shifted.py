@@ -10,12 +10,13 @@ from data_files import save_mask
 from PIL import Image
 from prepared_sets import all_bytes, pixels, rows_of, write_set
 
-from lookright.config import DataConfig, ShiftedConfig
+from lookright.config import DataConfig
 from lookright.data import read_annotations
 from lookright.data.prepare import prepare_shifted
 from lookright.data.prepare.photos import MarkedPhoto
 from lookright.data.prepare.shifted import largest_unmarked_square, paste_object
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import ShiftedConfig
 
 SPLITS = {"train": 20, "val": 4, "test": 5}
 

@@ -9,10 +9,11 @@ import pytest
 from data_files import save_mask, save_photo
 from prepared_sets import pixels, rows_of
 
-from lookright.config import DataConfig, WaterbirdsConfig
+from lookright.config import DataConfig
 from lookright.data import read_annotations
 from lookright.data.prepare import prepare_waterbirds
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import WaterbirdsConfig
 
 HEADER = "img_id,img_filename,y,split,place,place_filename\n"
 LEVELS = np.array([0, 51, 102, 153, 204, 255], dtype=np.uint8)  # none to all of five annotators

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from lookright.config import (
+from lookright.data.prepare.decoy import prepare_decoy
+from lookright.data.prepare.digits import prepare_digits
+from lookright.data.prepare.gender import prepare_gender
+from lookright.data.prepare.output import Prepared
+from lookright.data.prepare.scene import prepare_scene
+from lookright.data.prepare.shifted import prepare_shifted
+from lookright.data.prepare.waterbirds import prepare_waterbirds
+from lookright.prepare_config import (
     DecoyConfig,
     DigitsConfig,
     GenderConfig,
@@ -12,13 +19,6 @@ from lookright.config import (
     ShiftedConfig,
     WaterbirdsConfig,
 )
-from lookright.data.prepare.decoy import prepare_decoy
-from lookright.data.prepare.digits import prepare_digits
-from lookright.data.prepare.gender import prepare_gender
-from lookright.data.prepare.output import Prepared
-from lookright.data.prepare.scene import prepare_scene
-from lookright.data.prepare.shifted import prepare_shifted
-from lookright.data.prepare.waterbirds import prepare_waterbirds
 
 
 class DataSet(NamedTuple):

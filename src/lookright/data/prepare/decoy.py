@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lookright.config import DecoyConfig
 from lookright.data.annotations import AnnotationSet, Item
 from lookright.data.prepare.output import Prepared, check_out, made_with, writing
 from lookright.data.prepare.photos import (
@@ -25,6 +24,7 @@ from lookright.data.prepare.photos import (
 )
 from lookright.data.prepare.quotas import by_class, check_correlation, share_evenly, share_out
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import DecoyConfig
 
 MAX_COLOURS = 12
 """Classes whose patches can be told apart by hue."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
-from lookright.config import DigitsConfig
 from lookright.data.prepare.output import Prepared
 from lookright.data.toy import MARKER, Decoy, write_decoy_digits
 from lookright.errors import ConfigError
 from lookright.files import open_csv
+from lookright.prepare_config import DigitsConfig
 
 
 def prepare_digits(config: DigitsConfig) -> Prepared:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from lookright.config import GenderConfig
 from lookright.data.prepare.captions import CLASSES
 from lookright.data.prepare.download import Archive, fetch, unzip
 from lookright.data.prepare.output import Prepared, check_out, made_with, writing
 from lookright.data.prepare.people import MISSING, PARTS, Candidate, Candidates, read_part
 from lookright.data.splits import TEST_SHARE, VAL_SHARE, shuffle_key
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import GenderConfig
 
 ARCHIVES = {
     "2014": Archive(

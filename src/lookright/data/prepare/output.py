@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookright.config import DataConfig, PrepareConfig
+from lookright.config import DataConfig
 from lookright.data.annotations import Area
 from lookright.errors import ConfigError
 from lookright.files import open_csv, replacing_folder
+from lookright.prepare_config import PrepareConfig
 
 PREPARED = "prepared.json"
 """In every folder written here: what it was made with, and that it may be written again."""

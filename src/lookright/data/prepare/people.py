@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lookright.config import GenderConfig
 from lookright.data.annotations import Shapes
 from lookright.data.layout import posix
 from lookright.data.prepare.captions import class_named
 from lookright.data.readers.coco import shapes_of
 from lookright.data.readers.sources import read_json
 from lookright.errors import DataError
+from lookright.prepare_config import GenderConfig
 
 PARTS = ("train", "val")
 """What COCO publishes annotations of"""

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookright.config import PrepareConfig
 from lookright.data.align import align_marks
 from lookright.data.annotations import AnnotationSet, Area, Item
 from lookright.data.images import open_picture
 from lookright.data.layout import SPLIT_NAMES
 from lookright.data.readers import read_annotations
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import PrepareConfig
 from lookright.types import Task
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lookright.config import SceneConfig
 from lookright.data.layout import IMAGE_SUFFIXES, SPLIT_NAMES, Photo, Photos, list_files
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import SceneConfig
 
 CLASSES = ("nature", "urban")
 

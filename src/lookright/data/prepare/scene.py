@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from lookright.config import DataConfig, SceneConfig
+from lookright.config import DataConfig
 from lookright.data.annotations import Item, Marks
 from lookright.data.layout import Photo, Photos, list_files
 from lookright.data.prepare.download import Archive, fetch, untar
@@ -17,6 +17,7 @@ from lookright.data.prepare.places import CLASSES, VAL_TXT, find_in_places, find
 from lookright.data.readers.res import read_res
 from lookright.data.splits import make_splits, shuffle_key
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import SceneConfig
 
 RES_URL = "https://drive.google.com/file/d/1ULF6UAcg9Yvy3fa50dV8H4I9ZJFAW-SK/view"
 """Photos and label files, as the README of github.com/YuyangGao/RES links them. Google Drive answers with a

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from lookright.config import DataConfig, ShiftedConfig
+from lookright.config import DataConfig
 from lookright.data.annotations import AnnotationSet, Area, Item
 from lookright.data.prepare.output import Prepared, SetWriter, check_out, made_with, writing
 from lookright.data.prepare.photos import MarkedPhoto, free_corners, open_marked, own_name, read_source
 from lookright.data.prepare.quotas import by_class, check_correlation, share_evenly, share_out
 from lookright.data.splits import shuffle_key
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import ShiftedConfig
 
 _SMALLEST_PART = 0.25  # of the shorter side: less of a photo is no background
 

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from lookright.config import WaterbirdsConfig
 from lookright.data.annotations import Area, size_text
 from lookright.data.images import decode, open_picture, to_rgb
 from lookright.data.layout import posix
 from lookright.data.prepare.output import Prepared, check_out, made_with, writing
 from lookright.errors import ConfigError, DataError
+from lookright.prepare_config import WaterbirdsConfig
 
 IMAGES_URL = "https://nlp.stanford.edu/data/dro/waterbird_complete95_forest2water2.tar.gz"
 SEGMENTATIONS_URL = "https://data.caltech.edu/records/w9d68-gec53/files/segmentations.tgz"
