@@ -35,7 +35,7 @@ from lookright.data.annotations import MaskFiles
 from lookright.data.prepare import prepare_decoy
 from lookright.data.splits import shuffle_key
 from lookright.engine.evaluate import evaluate
-from lookright.engine.setup import choose, make_dataset, read_data
+from lookright.engine.run_data import choose, make_dataset, read_data
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.evidence.statistics import t_interval

@@ -11,9 +11,10 @@ from lookright.config import DataConfig, TrainConfig
 from lookright.data import read_annotations
 from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import read_shard_index, write_shards
+from lookright.engine.run_data import choose, make_dataset, read_data
 from lookright.engine.run_folder import RunFolder
 from lookright.engine.run_images import images_of
-from lookright.engine.setup import choose, make_dataset, read_data, set_up
+from lookright.engine.setup import set_up
 from lookright.engine.streaming import make_stream
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run

@@ -16,8 +16,8 @@ from lookright.data import ExplanationDataset, read_annotations, write_decoy_dig
 from lookright.engine.checkpoint import load_checkpoint, save_checkpoint
 from lookright.engine.evaluate import evaluate
 from lookright.engine.inference import infer
+from lookright.engine.run_data import make_dataset
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.setup import make_dataset
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run
 from lookright.errors import CheckpointError, ConfigError, DataError, NonFiniteError

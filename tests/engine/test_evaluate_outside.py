@@ -15,7 +15,7 @@ from torch import nn
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, read_annotations
 from lookright.engine.evaluate import evaluate
-from lookright.engine.setup import make_dataset
+from lookright.engine.run_data import make_dataset
 from lookright.engine.train import train
 from lookright.engine.trained_run import TrainedRun, open_run
 from lookright.metrics import OUTSIDE, PerImage

@@ -14,8 +14,9 @@ from lookright.data import AnnotationSet, read_annotations, write_decoy_digits
 from lookright.engine.checkpoint import load_checkpoint, stripped
 from lookright.engine.export import export_run
 from lookright.engine.option_check import check_options
+from lookright.engine.run_data import read_data
 from lookright.engine.run_folder import RunFolder
-from lookright.engine.setup import read_data, set_up
+from lookright.engine.setup import set_up
 from lookright.engine.train import train
 from lookright.engine.trained_run import open_run, start_from
 from lookright.errors import CheckpointError, ConfigError, DataError, LookrightWarning

@@ -12,7 +12,7 @@ from scipy import stats
 
 from lookright.config import TrainConfig
 from lookright.data import write_decoy_digits
-from lookright.engine.setup import choose, read_data
+from lookright.engine.run_data import choose, read_data
 
 Example = Callable[[str], ModuleType]
 

@@ -16,8 +16,8 @@ from lookright.audit.model import open_model
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet
 from lookright.engine.channels_last import place
+from lookright.engine.run_data import make_dataset
 from lookright.engine.run_images import pick_device
-from lookright.engine.setup import make_dataset
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.errors import ConfigError, LookrightWarning
 from lookright.files import replacing, write_csv

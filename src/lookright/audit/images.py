@@ -8,8 +8,8 @@ from lookright.config import DataConfig
 from lookright.data import AnnotationSet, read_annotations
 from lookright.data.layout import find_photos
 from lookright.data.splits import is_labelled, without_labels
+from lookright.engine.run_data import warn_of_problems
 from lookright.engine.run_images import matching
-from lookright.engine.setup import warn_of_problems
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.errors import ConfigError
 from lookright.types import Task

@@ -11,7 +11,7 @@ from lookright.engine.channels_last import place
 from lookright.engine.features import FeatureStore
 from lookright.engine.loading import load_batches
 from lookright.engine.run_images import images_of, stored_trunk
-from lookright.engine.setup import make_objective
+from lookright.engine.run_objective import make_objective
 from lookright.engine.supervised import SupervisedModel
 from lookright.engine.trained_run import open_run
 from lookright.errors import ConfigError, DataError

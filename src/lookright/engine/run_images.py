@@ -13,7 +13,7 @@ from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.data.shards import find_shards, read_shard_items
 from lookright.data.stream import Images
 from lookright.engine.features import FeatureStore
-from lookright.engine.setup import make_dataset, read_data
+from lookright.engine.run_data import make_dataset, read_data
 from lookright.engine.streaming import make_stream
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.engine.trunk import FrozenTrunk, make_trunk

@@ -1,4 +1,4 @@
-"""From options to everything that a run needs: data, network, explainer, objective."""
+"""From options to everything that a run needs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from lookright.config import DataConfig, TrainConfig
+from lookright.config import TrainConfig
 from lookright.data import (
-    AnnotationSet,
     Counterexamples,
-    ExplanationDataset,
-    Isolation,
-    choose_subsets,
-    read_annotations,
 )
 from lookright.data.corrupt import parse_corruption
 from lookright.data.shards import ShardIndex, find_shards
@@ -31,25 +26,23 @@ from lookright.engine.batch_changes import (
 )
 from lookright.engine.boundary import Boundary, find_boundary
 from lookright.engine.completion import Completion
-from lookright.engine.frozen_units import frozen_units
 from lookright.engine.loading import share_out
 from lookright.engine.option_check import check_options
-from lookright.engine.streaming import check_stream, make_stream
-from lookright.engine.tasks import PLAIN, Data, Output, check_fits, count_outputs
+from lookright.engine.run_data import check_classes, choose, make_images, read_data, refuse_stream
+from lookright.engine.run_objective import make_objective
+from lookright.engine.streaming import check_stream
+from lookright.engine.tasks import PLAIN, Data, Output, count_outputs
 from lookright.engine.trained_run import start_from
-from lookright.engine.trial import find_stride, try_out
-from lookright.errors import ConfigError, DataError, LookrightWarning
+from lookright.errors import ConfigError, LookrightWarning
 from lookright.explainers import Explainer, make_explainer
-from lookright.losses import Objective, build_objective, parse_method
+from lookright.losses import Objective, parse_method
 from lookright.models import (
     Classifier,
     Scope,
     apply_scope,
     create,
-    find_stages,
 )
-from lookright.models.trace import placement
-from lookright.types import Batch, Task
+from lookright.types import Batch
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def set_up(config: TrainConfig) -> Setup:
         parse_corruption(config.corrupt)
     shards = find_shards(config)
     if shards is not None:
-        _check_classes(shards)
+        check_classes(shards)
     data = choose(read_data(config), config) if shards is None else shards
     classifier, output = make_classifier(config, data)
     explainer = make_explainer(
@@ -106,7 +99,7 @@ def set_up(config: TrainConfig) -> Setup:
     scope = apply_scope(classifier.network, config.train, image_size=config.image_size)
     completion, isolation = make_completion(config, output.task), make_isolation(config, output.task)
     if isinstance(data, ShardIndex):
-        _refuse_stream(config, complete=completion is not None, isolate=isolation is not None)
+        refuse_stream(config, complete=completion is not None, isolate=isolation is not None)
     train = make_images(data, "train", classifier, config, output, isolation)
     if isinstance(train, ShardedDataset):
         check_stream(train, config)
@@ -155,43 +148,6 @@ def set_up(config: TrainConfig) -> Setup:
     )
 
 
-def choose(annotation_set: AnnotationSet, config: TrainConfig) -> AnnotationSet:
-    """Keep the training images and annotations that the options name."""
-    return choose_subsets(
-        annotation_set,
-        seed=config.seed,
-        annotated_per_class=config.annotated_per_class,
-        train_per_class=config.train_per_class,
-    )
-
-
-def make_images(
-    data: Data,
-    split: str,
-    classifier: Classifier,
-    config: TrainConfig,
-    output: Output,
-    isolation: Isolation | None = None,
-) -> Images:
-    """Make the images of a split for a training run, those of `train` augmented and their numbers scaled.
-
-    Args:
-        data: all images
-        split: which of them
-        classifier: what they are for
-        config: the options
-        output: what the network's outputs mean
-        isolation: isolates images of a folder at random
-    """
-    augment = split == "train"
-    if isinstance(data, ShardIndex):
-        return make_stream(data, split, classifier, config, augment=augment)
-    part = data.split(split)
-    if augment:
-        part = replace(part, items=output.standardized(part.items))
-    return make_dataset(part, classifier, config, augment=augment, isolation=isolation)
-
-
 def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output]:
     """Make the network of a run, its weights drawn by the seed; and say what its outputs mean.
 
@@ -213,130 +169,3 @@ def make_classifier(config: TrainConfig, data: Data) -> tuple[Classifier, Output
         return classifier, Output.of(data)
     output = start_from(classifier, config.start, data)
     return replace(classifier, weights=f"{config.start}: all, head included"), output
-
-
-def make_objective(
-    config: TrainConfig,
-    classifier: Classifier,
-    explainer: Explainer,
-    task: Task = Task.SINGLE_LABEL,
-    *,
-    images: int | None = None,
-) -> Objective:
-    """Make the objective of a run, on the device of its network, and try it out on a blank image.
-
-    Args:
-        config: the options
-        classifier: what learns of it is decided already (see `apply_scope`)
-        explainer: of the run
-        task: what the network predicts
-        images: how many are trained on; None: they do not count
-
-    Raises:
-        ConfigError: a method does not fit the network, the task or the options.
-    """
-    network = classifier.network
-    stages = find_stages(network, image_size=config.image_size)
-    objective = build_objective(config, find_stride(explainer), stages, task=task, images=images)
-    objective.to(placement(network)["device"])
-    check_fits(task, [term.loss for term in objective.terms], config)
-    _place_gradients(objective, config, classifier)
-    try_out(objective, explainer)
-    return objective
-
-
-def _place_gradients(objective: Objective, config: TrainConfig, classifier: Classifier) -> None:
-    """Let losses on input gradients take them at the layer that the options name."""
-    layer: str | None = config.gradient_at
-    concerned = [t.loss for t in objective.terms if t.loss.request.explainer == "input-gradient"]
-    if layer == "image" or not concerned:
-        return
-    if layer == "frozen":
-        units = frozen_units(classifier.network, image_size=config.image_size)
-        if not units:
-            raise ConfigError(
-                "gradient_at: 'frozen' needs a frozen part of the network below one that learns; use --train "
-                "last-stage, or name a layer"
-            )
-        layer = units[-1]
-    for loss in concerned:
-        loss.request = replace(loss.request, layer=layer)
-
-
-def read_data(config: DataConfig) -> AnnotationSet:
-    """Read what the options name; warn of what is wrong with it but can be lived with.
-
-    Raises:
-        DataError: it cannot be used.
-    """
-    annotation_set = read_annotations(config)
-    _check_classes(annotation_set)
-    warn_of_problems(annotation_set)
-    return annotation_set
-
-
-def warn_of_problems(annotation_set: AnnotationSet) -> None:
-    """Warn of what is wrong with data but can be lived with: of the first, and how to see the rest."""
-    if annotation_set.problems:
-        first = annotation_set.problems[0]
-        warnings.warn(
-            f"{len(annotation_set.problems)} problem(s) in {annotation_set.root}, the first: {first.path}: "
-            f"{first.what}; lookright check lists all",
-            LookrightWarning,
-            stacklevel=3,
-        )
-
-
-def _check_classes(data: Data) -> None:
-    if data.task is Task.SINGLE_LABEL and len(data.classes) < 2:
-        raise DataError(
-            f"{data.root}: found {len(data.classes)} class; a classifier needs two or more folders "
-            "images/<class>/"
-        )
-
-
-def _refuse_stream(config: TrainConfig, **needs_folder: bool) -> None:
-    """Refuse methods that need the images of a folder, by what was asked for.
-
-    Raises:
-        ConfigError: one was.
-    """
-    for name, asked in needs_folder.items():
-        if asked:
-            raise ConfigError(
-                f"method: {name} works on the images of a folder, and those of {config.data} are streamed; "
-                "give the folder that was packed, or use another method"
-            )
-
-
-def make_dataset(
-    annotation_set: AnnotationSet,
-    classifier: Classifier,
-    config: TrainConfig,
-    *,
-    augment: bool = False,
-    negatives: bool = False,
-    isolation: Isolation | None = None,
-) -> ExplanationDataset:
-    """Make the data set of a split, as the classifier wants its images.
-
-    Args:
-        annotation_set: the images
-        classifier: what they are for
-        config: the options
-        augment: mirror at random; make annotations rough and derive negative marks where the options say so
-        negatives: derive them alone
-        isolation: isolates images at random
-    """
-    return ExplanationDataset(
-        annotation_set.items,
-        image_size=config.image_size,
-        mean=classifier.mean,
-        std=classifier.std,
-        flip=augment and config.flip,
-        seed=config.seed,
-        num_classes=len(annotation_set.classes) if annotation_set.task is Task.MULTI_LABEL else None,
-        negatives_outside=config.negatives_outside if augment or negatives else None,
-        corrupt=config.corrupt if augment else None,
-        isolation=isolation,
-    )

@@ -9,8 +9,9 @@ from dataclasses import replace
 from lookright.config import TrainConfig
 from lookright.data.shards import is_sharded
 from lookright.engine.channels_last import place
+from lookright.engine.run_data import choose, make_dataset
 from lookright.engine.run_images import pick_device
-from lookright.engine.setup import choose, make_classifier, make_dataset
+from lookright.engine.setup import make_classifier
 from lookright.engine.trunk import make_trunk
 from lookright.errors import LookrightError
 from lookright.evidence.shared import Shared

@@ -9,8 +9,8 @@ from lookright.data import AnnotationSet, ExplanationDataset
 from lookright.data.shards import is_sharded
 from lookright.data.stream import Images
 from lookright.engine.features import FeatureStore
+from lookright.engine.run_data import make_dataset, read_data
 from lookright.engine.run_images import images_of, matching
-from lookright.engine.setup import make_dataset, read_data
 from lookright.engine.trained_run import TrainedRun
 
 _SETS = 6

@@ -12,7 +12,8 @@ from lookright.explainers.cam import (
 )
 from lookright.explainers.cell_evidence import CellEvidence
 from lookright.explainers.explain import explain
-from lookright.explainers.gradient import InputGradient, InputXGradient, IntegratedGradients, SmoothGrad
+from lookright.explainers.gradient import InputGradient, InputXGradient
+from lookright.explainers.gradient_path import IntegratedGradients, SmoothGrad
 from lookright.explainers.region import ContextualDecomposition, InputGradientBounds, OutputBounds
 from lookright.explainers.registry import EXPLAINERS, explainers_for, make_explainer
 from lookright.explainers.seen import Needs, Seen

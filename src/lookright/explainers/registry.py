@@ -17,7 +17,8 @@ from lookright.explainers.cam import (
     LayerCAM,
     XGradCAM,
 )
-from lookright.explainers.gradient import InputGradient, InputXGradient, IntegratedGradients, SmoothGrad
+from lookright.explainers.gradient import InputGradient, InputXGradient
+from lookright.explainers.gradient_path import IntegratedGradients, SmoothGrad
 from lookright.explainers.region import ContextualDecomposition, InputGradientBounds, OutputBounds
 from lookright.explainers.transformer import AttentionRelevance, AttentionRollout
 from lookright.plugins import check_kind, is_dotted, load, make, unknown_name

@@ -24,10 +24,8 @@ from lookright.engine.many.heads import ClosedForm, map_scale
 from lookright.engine.many.seeds import ApartError, SeedPart, head_of, make_resident, seed_parts
 from lookright.engine.many.trial import try_family
 from lookright.engine.processes import make_fabric
-from lookright.engine.setup import (
-    Setup,
-    make_objective,
-)
+from lookright.engine.run_objective import make_objective
+from lookright.engine.setup import Setup
 from lookright.engine.trial import find_stride
 from lookright.engine.trunk import FrozenTrunk, make_trunk
 from lookright.explainers.base import LayerExplainer

@@ -15,7 +15,8 @@ from lookright.data.resident import NoRoomError
 from lookright.data.stream import Images
 from lookright.engine.many.choose import without_method
 from lookright.engine.many.heads import Head, find_head
-from lookright.engine.setup import Setup, choose, make_classifier, make_images, read_data, set_up
+from lookright.engine.run_data import choose, make_images, read_data
+from lookright.engine.setup import Setup, make_classifier, set_up
 from lookright.models import Classifier
 from lookright.types import Batch, Task
 
