@@ -1,9 +1,13 @@
 """Imports go one way, and what answers at once does not wait for torch."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -64,6 +68,30 @@ def test_imports_go_one_way(file: Path) -> None:
         within_contract = own in CONTRACT and part in CONTRACT
         assert RANK[part] < RANK[own] or within_contract, f"{own} must not import {module}"
         assert (own, part) not in FORBIDDEN, f"{own} must not import {module}"
+
+
+def test_what_is_imported_is_declared() -> None:
+    """And not only brought along by something else that is."""
+    file = Path(__file__).parents[1] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[\[<>=~ ]", each)[0].lower() for each in declared}
+    packages = packages_distributions()
+    for module in foreign_modules() - set(sys.stdlib_module_names):
+        found = {name.lower() for name in packages.get(module, [module])}
+        assert found & names, f"{module} is imported and not declared"
+
+
+def foreign_modules() -> set[str]:
+    """What our files import of others, wherever in them."""
+    found = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found - {"lookright"}
 
 
 def test_every_part_is_there() -> None:

@@ -175,9 +175,10 @@ class IntegratedGradients(_AtOtherImages):
         request = Request(target, score, Normalization.NONE, channels=True)
         with torch.no_grad(), evaluating(self.network):
             logits, maps = self(image, label, request)
-            chosen = chosen_class(logits, label, target)
+            chosen = chosen_class(logits, label, request.target)
             baseline: Tensor = self.network(self.baseline.to(image).expand_as(image))
-            difference = explained_score(logits, chosen, score) - explained_score(baseline, chosen, score)
+            reached, start = (explained_score(z, chosen, request.score) for z in (logits, baseline))
+            difference = reached - start
         return (maps[request].sum(dim=(1, 2, 3)) - difference).abs()
 
 
