@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accessibility import check_names_and_headings, complaints
+from file_page import check_without_scripts, opened_quietly
 from lookright.audit import audit, write_page
 from lookright.config import DataConfig
 
@@ -31,20 +32,9 @@ def page(browser: "Browser", address: str) -> Iterator["Page"]:
 
 
 def test_it_opens_without_errors_and_without_network(browser: "Browser", address: str) -> None:
-    page = browser.new_page()
-    complaints: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    page.wait_for_load_state("networkidle")
-    assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [address]
-    assert page.evaluate("[...document.images].filter(image => !image.naturalWidth).length") == 0
-    shown = page.locator(".heat.layer").first.evaluate("e => getComputedStyle(e).backgroundImage")
-    assert shown.startswith('url("data:image/png')
-    page.close()
+    with opened_quietly(browser, address) as page:
+        shown = page.locator(".heat.layer").first.evaluate("e => getComputedStyle(e).backgroundImage")
+        assert shown.startswith('url("data:image/png')
 
 
 @pytest.mark.parametrize("width", [360, 1440])
@@ -89,11 +79,7 @@ def test_opacity_and_outlines(page: "Page") -> None:
 
 
 def test_everything_is_there_without_scripts(browser: "Browser", address: str) -> None:
-    page = browser.new_context(java_script_enabled=False).new_page()
-    page.goto(address)
-    assert page.locator(".audit-cards > li:visible").count() == 20
-    assert page.locator(".controls").is_hidden()
-    page.close()
+    check_without_scripts(browser, address, ".audit-cards > li", 20)
 
 
 def test_every_control_has_a_name_and_every_picture_a_text(page: "Page") -> None:
