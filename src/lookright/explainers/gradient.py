@@ -51,6 +51,8 @@ class InputGradient(_AtOneSite):
     gradient is then that of the sum of their scores.
 
     Example:
+        >>> import torch
+        >>> from lookright.types import Request
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
         >>> image, label = torch.rand(1, 3, 8, 8), torch.tensor([0])
         >>> InputGradient(network)(image, label).explanation.shape
@@ -79,6 +81,7 @@ class InputXGradient(_AtOneSite):
     G itself. With a target layer, x is what that layer gives, and M is that of `HiResCAM`.
 
     Example:
+        >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
         >>> InputXGradient(network)(torch.rand(1, 3, 8, 8), torch.tensor([0])).explanation.shape
         torch.Size([1, 1, 8, 8])
