@@ -416,9 +416,19 @@ def test_a_mask_of_0_and_255_is_refused(name: str) -> None:
         beside.value(loss, explanation)
         with pytest.raises(ConfigError, match=r"annotation: got values from -?\d+ to 255, need .* by 255"):
             beside._replace(annotation=255 * beside.annotation.sign()).value(loss, explanation)
-    for dtype in (torch.uint8, torch.int64):
-        with pytest.raises(ConfigError, match=r"annotation: got torch\.u?int\d+, need .* by 255"):
-            beside._replace(annotation=beside.annotation.abs().to(dtype)).value(loss, explanation)
+    as_read = (255 * beside.annotation.abs().ceil()).to(torch.uint8)
+    with pytest.raises(ConfigError, match=r"annotation: got values from 0 to 255, need .* by 255"):
+        beside._replace(annotation=as_read).value(loss, explanation)
+
+
+@every_loss
+def test_marks_of_whole_numbers_are_those_of_floats(name: str) -> None:
+    loss, beside = LOSSES[name](), given()
+    explanation, whole = explanations(loss).detach(), beside.annotation.sign()
+    expected = beside._replace(annotation=whole).value(loss, explanation)
+    for dtype in (torch.int8, torch.int64):
+        found = beside._replace(annotation=whole.to(dtype)).value(loss, explanation)
+        torch.testing.assert_close(found, expected)
 
 
 def test_on_a_gpu_the_first_annotation_alone_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,6 @@ from lookright.precision import full_precision
 from lookright.resize import ResizeRule, resize_annotation
 from lookright.types import Request
 
-_PIXELS = (torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int16, torch.int32, torch.int64)
-"""what masks are read as, which are 0 and 255 more often than not"""
-_DIVIDE = "divide a mask of 0 and 255 by 255"
 _ROUNDING = 1e-3
 _AT_HAND = ("cpu",)
 """devices on which nobody waits for a value"""
@@ -253,11 +250,6 @@ def _checked(explanation: Tensor, annotation: Tensor, annotated: Tensor | None) 
         raise ConfigError(
             f"annotation: got shape {tuple(annotation.shape)}, need ({batch}, 1, H, W) as the explanation has"
         )
-    if annotation.dtype in _PIXELS:
-        raise ConfigError(
-            f"annotation: got {annotation.dtype}, need floating point in [-1, 1], bool, or int8 of -1, 0 and "
-            f"1; {_DIVIDE}"
-        )
     if annotated is None:
         annotated = torch.ones(batch, dtype=torch.bool, device=explanation.device)
     if annotated.shape != (batch,):
@@ -288,7 +280,7 @@ def check_marks(annotation: Tensor, *, has_checked: bool) -> bool:
         if not (lowest >= -1 - _ROUNDING and highest <= 1 + _ROUNDING):  # which NaN fails as well
             raise ConfigError(
                 f"annotation: got values from {lowest:g} to {highest:g}, need [-1, 1]: > 0 relevant, < 0 "
-                f"must not be used, 0 unmarked; {_DIVIDE}"
+                "must not be used, 0 unmarked; divide a mask of 0 and 255 by 255"
             )
     return True
 

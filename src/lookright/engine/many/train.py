@@ -59,8 +59,7 @@ def train_many(
         ...     data = write_decoy_digits(
         ...         Path(folder, "digits"), per_class_train=1, per_class_val=1, per_class_test=1
         ...     )
-        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "all", "image_size": 32}
-        ...     network["train"] = "head"
+        ...     network = {"backbone": "small_cnn", "weights": "none", "train": "head", "image_size": 32}
         ...     configs = [
         ...         TrainConfig(data=data, out=Path(folder, f"run-{seed}"), seed=seed, epochs=2, **network)
         ...         for seed in (0, 1)
