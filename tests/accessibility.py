@@ -1,6 +1,9 @@
-"""Checks of accessibility that every page has to pass."""
+"""Checks of accessibility that every page has to pass, and pictures of what was checked."""
 
+import os
+import re
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,12 +29,29 @@ def violations(page: "Page", *, only_colours: bool = False) -> list[str]:
     ]
 
 
-def complaints(browser: "Browser", address: str, **options: object) -> list[str]:
+def keep_picture(page: "Page", view: str, scheme: str, *, whole: bool = False) -> None:
+    """Write what is shown into $LOOKRIGHT_SCREENSHOTS, if it is set: somebody has to look at it.
+
+    Args:
+        page: as it is now
+        view: what it shows
+        scheme: light or dark
+        whole: also what one has to scroll to
+    """
+    if folder := os.environ.get("LOOKRIGHT_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        width = page.viewport_size["width"] if page.viewport_size else 0
+        name = re.sub(r"\W+", "-", f"{view} {width} {scheme}")
+        page.screenshot(path=Path(folder, f"{name}.png"), full_page=whole)
+
+
+def complaints(browser: "Browser", address: str, view: str, **options: object) -> list[str]:
     """Rule and the first element of each violation, on the light and the dark page.
 
     Args:
         browser: the browser
         address: of the page
+        view: what it is called
         options: of the browser's context, such as its size
     """
     found = []
@@ -40,6 +60,7 @@ def complaints(browser: "Browser", address: str, **options: object) -> list[str]
         page = context.new_page()
         page.goto(address)
         page.wait_for_load_state("networkidle")
+        keep_picture(page, view, scheme, whole=True)
         found += [f"{scheme}: {violation}" for violation in violations(page)]
         context.close()
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from served_page import CLASSES, PHONE, WIDE, Tab, served, unmarked, write_boxes, write_photos
 
-from accessibility import check_names_and_headings, violations
+from accessibility import check_names_and_headings, keep_picture, violations
 from lookright.annotate.correct import Figures, Progress
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def test_axe_finds_nothing_in_any_state(browser: "Browser", tmp_path: Path) -> N
                 tab.page.set_viewport_size(size)
                 for scheme, is_dark in (("dark", True), ("light", False)):
                     tab.page.emulate_media(color_scheme=scheme)
+                    keep_picture(tab.page, f"annotate {state}", scheme)
                     said = violations(tab.page, only_colours=is_dark)
                     found += [f"{state} {size['width']} {scheme}: {one}" for one in said]
             check_names_and_headings(tab.page)

@@ -108,4 +108,4 @@ def test_every_control_has_a_name_and_every_picture_a_text(page: "Page") -> None
 @pytest.mark.parametrize("width", [360, 1440])
 def test_axe_finds_nothing(browser: "Browser", address: str, width: int) -> None:
     pytest.importorskip("axe_playwright_python", reason="axe is not installed (extra 'dev')")
-    assert complaints(browser, address, viewport={"width": width, "height": 900}) == []
+    assert complaints(browser, address, "report", viewport={"width": width, "height": 900}) == []
