@@ -29,9 +29,10 @@ SENTENCES = [
     ),
     (
         "README.md",
-        "it is still ahead on average ({:.3f}, RES-G {:.3f}, plain {:.3f};",
+        "it is still ahead on average ({:.3f}, RES-G {:.3f}, plain {:.3f}; five seeds, hints; "
+        "[budget.md](budget.md)); `10*gradia` has as good maps there, and loses accuracy ({:.3f})",
         "budget",
-        [f"all / {method} / accuracy" for method in ("auto", "res-g", "baseline")],
+        [f"all / {method} / accuracy" for method in ("auto", "res-g", "baseline", "10*gradia")],
     ),
     (
         "README.md",
@@ -94,6 +95,19 @@ SENTENCES = [
         "budget",
         [f"all / {method} / accuracy" for method in ("auto", "baseline", "res-g", "evidence")]
         + [f"all / {method} / iou" for method in ("auto", "res-g", "gradia")],
+    ),
+    (
+        "findings.md",
+        "ten times the weight has {:.2f} with 10, {:.2f} with 24, {:.2f} with 100, and {:.2f} with 200, "
+        "where `auto` has {:.2f}",
+        "budget",
+        [*(f"{budget} / 10*gradia / iou" for budget in (10, 24, 100, 200)), "200 / auto / iou"],
+    ),
+    (
+        "findings.md",
+        "has the best maps there ({:.2f}), and an accuracy of {:.3f}, below",
+        "budget",
+        ["all / 10*gradia / iou", "all / 10*gradia / accuracy"],
     ),
     (
         "findings.md",
