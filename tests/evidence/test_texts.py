@@ -164,9 +164,13 @@ SENTENCES = [
     ),
     (
         "findings.md",
-        "worst group {:.2f} (`auto`), {:.2f} (`evidence`), {:.2f} (Energy on the logit difference",
+        "worst group {:.2f} (`auto`), {:.2f} (`evidence`). Energy, a share of the map, gives up a part: {:.2f} on "
+        "the logit difference, {:.2f} on the logit; so does RRR at the features ({:.2f})",
         "methods",
-        [f"decoy / {method} / worst_group_accuracy" for method in ("auto", "evidence", "energy (contrast)")],
+        [
+            f"decoy / {method} / worst_group_accuracy"
+            for method in ("auto", "evidence", "energy (contrast)", "energy", "rrr (features)")
+        ],
     ),
     (
         "findings.md",
