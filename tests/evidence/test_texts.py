@@ -164,8 +164,8 @@ SENTENCES = [
     ),
     (
         "findings.md",
-        "worst group {:.2f} (`auto`), {:.2f} (`evidence`). Energy, a share of the map, gives up a part: {:.2f} on "
-        "the logit difference, {:.2f} on the logit; so does RRR at the features ({:.2f})",
+        "worst group {:.2f} (`auto`), {:.2f} (`evidence`). Energy, a share of the map, gives up a part: "
+        "{:.2f} on the logit difference, {:.2f} on the logit; so does RRR at the features ({:.2f})",
         "methods",
         [
             f"decoy / {method} / worst_group_accuracy"
