@@ -189,6 +189,31 @@ SENTENCES = [
     ),
     (
         "findings.md",
+        "Ten times the weight takes GRADIA to {:.2f}, with an IoU as that of `auto` ({:.2f}, {:.2f})",
+        "methods",
+        ["decoy / 10*gradia / worst_group_accuracy", "decoy / 10*gradia / iou", "decoy / auto / iou"],
+    ),
+    (
+        "findings.md",
+        "first in maps ({:.2f}, `auto` {:.2f}) and worst group ({:.2f}, `evidence` with a soft IoU {:.2f}, "
+        "`auto` {:.2f}, plain {:.2f})",
+        "methods",
+        [f"people_on_streets / {method} / iou" for method in ("10*gradia", "auto")]
+        + [
+            f"people_on_streets / {method} / worst_group_accuracy"
+            for method in ("10*gradia", "evidence + IoU", "auto", "baseline")
+        ],
+    ),
+    (
+        "findings.md",
+        "`auto` has {:.2f}, plain training {:.2f}. Maps: GRADIA with weight 10 {:.2f}, `auto` and GRADIA "
+        "{:.2f}.",
+        "methods",
+        [f"street_boston_spain / {method} / accuracy" for method in ("auto", "baseline")]
+        + [f"street_boston_spain / {method} / iou" for method in ("10*gradia", "auto")],
+    ),
+    (
+        "findings.md",
         "`auto` is first in accuracy ({:.2f}, plain {:.2f}, losses",
         "methods",
         [f"people_on_streets / {method} / accuracy" for method in ("auto", "baseline")],
