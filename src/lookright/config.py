@@ -61,9 +61,19 @@ class DataConfig:
     train_per_class: int | None = option(None, "train on N images per class, chosen by --seed (default: all)")
 
     def __post_init__(self) -> None:
-        for each in fields(self):  # a text is a path as well
-            if "Path" in str(each.type) and isinstance(value := getattr(self, each.name), str):
-                object.__setattr__(self, each.name, Path(value))
+        for name in path_options(type(self)):  # a text is a path as well
+            if isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, Path(value))
+
+
+def path_options(config: type[DataConfig]) -> list[str]:
+    """Names of the options that are files or folders.
+
+    Example:
+        >>> path_options(DataConfig)[:2]
+        ['data', 'annotations']
+    """
+    return [field.name for field in fields(config) if "Path" in str(field.type)]
 
 
 @dataclass(frozen=True)

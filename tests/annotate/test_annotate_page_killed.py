@@ -37,6 +37,7 @@ def test_what_was_saved_is_there_after_a_kill_and_the_tab_has_the_rest(
 
     with held_port() as port:
         with served(str(data), "--annotator", ANNOTATOR, port=port) as (url, process, _):
+            # Of a server, a tab needs the address alone.
             tab = Tab(browser, SimpleNamespace(url=url.rstrip("/"))).open()  # type: ignore[arg-type]
             tab.choose("box")
             for number in range(4):

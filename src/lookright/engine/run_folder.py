@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -176,10 +176,9 @@ def from_options(options: Mapping[str, Any]) -> TrainConfig:
     for f in fields(TrainConfig):
         name = option_name(f.name)
         if name in options:
-            value, hint = options[name], hints[name]
-            if not fits(value, hint):
-                raise TypeError(f"{name}: {value!r}")
-            values[f.name] = Path(value) if Path in (hint, *get_args(hint)) and value is not None else value
+            values[f.name] = options[name]
+            if not fits(options[name], hints[name]):
+                raise TypeError(f"{name}: {options[name]!r}")
     return TrainConfig(**values)
 
 

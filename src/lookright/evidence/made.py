@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from lookright.config import option_name
+from lookright.config import option_name, path_options
 from lookright.data.prepare import DATA_SETS
 from lookright.errors import ConfigError
 from lookright.evidence.reading import Options, expand, mapping_of, no_such, refuse_unknown
@@ -78,15 +78,31 @@ def ingredients(name: str, recipes: Mapping[str, Options]) -> list[Options]:
     return [recipes[name], *used]
 
 
+def sources(recipes: Mapping[str, Options]) -> set[str]:
+    """Files and folders that sets are made of, as recipes name them, but those that are made here.
+
+    Example:
+        >>> sources({"a": {"set": "decoy", "from": "photos"}, "b": {"set": "decoy", "from": "a"}})
+        {'photos'}
+    """
+    named = {
+        str(recipe[key])
+        for recipe in recipes.values()
+        for key in map(option_name, path_options(DATA_SETS[recipe["set"]].config))
+        if recipe.get(key) is not None
+    }
+    return named - set(recipes)
+
+
 def _make(recipe: Options, out: Path, recipes: Mapping[str, Options]) -> None:
     options = {key: value for key, value in recipe.items() if key != "set"}
     config, make = DATA_SETS[recipe["set"]]
-    hints = get_type_hints(config)
+    paths = path_options(config)
     values: dict[str, Any] = {}
     for f in fields(config):
         if (key := option_name(f.name)) in options:
             value = options[key]
-            if value is not None and Path in (hints[f.name], *get_args(hints[f.name])):
+            if value is not None and f.name in paths:
                 made = str(value) in recipes
                 value = out.parent / str(value) if made else Path(expand(key, str(value)))
             values[f.name] = value

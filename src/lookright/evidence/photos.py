@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lookright.evidence.grid import Grid
+from lookright.evidence.made import sources
 from lookright.evidence.plan import all_candidates
 from lookright.evidence.reading import expand
 from lookright.files import replacing
@@ -45,10 +46,8 @@ def note_photos(grid: Grid, out: Path) -> None:
 def _folders(grid: Grid) -> dict[str, Path]:
     """Data folders that are not made here, by the names that the grid gives them."""
     named = {str(run.options["data"]) for run in all_candidates(grid) if run.options.get("data") is not None}
-    named |= {
-        value for recipe in grid.prepare.values() for value in recipe.values() if isinstance(value, str)
-    }
-    folders = {name: Path(expand("data", name)) for name in named - set(grid.prepare)}
+    named = named - set(grid.prepare) | sources(grid.prepare)
+    folders = {name: Path(expand("data", name)) for name in named}
     return {name: folder for name, folder in sorted(folders.items()) if folder.is_dir()}
 
 

@@ -92,12 +92,13 @@ class _Runner:
 
     def do(self, runs: Sequence[PlannedRun], limit: int | None) -> int | None:
         """Do the runs that are not done; gives what is left of the limit."""
+        pending: dict[str, PlannedRun] = {}  # two cells may be one run
         for run in runs:
             if self.table.finished(run.fingerprint):
                 _check_measured(run, self.table.rows[run.fingerprint])
-        pending = [run for run in runs if not self.table.finished(run.fingerprint)]
-        pending = list({run.fingerprint: run for run in pending}.values())  # two cells may be one run
-        chosen = pending if limit is None else pending[:limit]
+            else:
+                pending[run.fingerprint] = run
+        chosen = list(pending.values())[:limit]
         waiting = plan_jobs(chosen, self.out, self.processes)
         left = {run.fingerprint: run for run in chosen}
         filling = {job.needs for job in waiting if job.fills}

@@ -14,17 +14,8 @@ Row = Mapping[str, str]
 
 FIXED = (
     *("stage", "run", "status", "error", "seed", "fingerprint", "options", "chosen", "date"),
-    *(
-        "lookright",
-        "commit",
-        "torch",
-        "python",
-        "device",
-        "processor",
-        "threads",
-        "train_images",
-        "annotated_images",
-    ),
+    *("lookright", "commit", "torch", "python", "device", "processor", "threads"),
+    *("train_images", "annotated_images"),
     *("test_images", "best_epoch", "train_seconds", "evaluate_seconds", "seconds", "waited"),
 )
 """columns beside those of the axes and the measures"""
