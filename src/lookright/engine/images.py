@@ -76,14 +76,15 @@ def find_photos(places: Iterable[Path], leave_out: Path | None = None) -> list[P
         ...     [photo.name for photo in find_photos([Path(folder), Path("b.png")])]
         ['cats/a', 'b']
     """
+    left_out = None if leave_out is None else leave_out.resolve()
     found = []
     for given in places:
         if not given.is_dir():
             found.append(PhotoFile(given, given.stem))
             continue
         files = list_files(given, IMAGE_SUFFIXES)
-        if leave_out is not None and given.resolve() in leave_out.resolve().parents:
-            files = [file for file in files if leave_out.resolve() not in file.resolve().parents]
+        if left_out is not None and given.resolve() in left_out.parents:
+            files = [file for file in files if left_out not in file.resolve().parents]
         if not files:
             raise DataError(
                 f"{given}: no image in this folder or below it ({', '.join(sorted(IMAGE_SUFFIXES))})"
