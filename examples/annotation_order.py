@@ -80,13 +80,17 @@ ORDERS: dict[str, Order] = {"at random": at_random, "as the page": as_the_page, 
 
 
 def make_sets(photos: Path, out: Path) -> dict[str, Path]:
-    """The two data sets."""
+    """The data sets."""
     decoy = out / "data" / "marker"
     if not decoy.exists():
         prepare_decoy(
             DecoyConfig(source=photos / "gender_coco", out=decoy, marker="glyph", size=0.2, val="train")
         )
-    return {"people": photos / "gender_coco", "people with a marker": decoy}
+    return {
+        "people with a marker": decoy,
+        "streets": photos / "street_boston_spain",
+        "people": photos / "gender_coco",
+    }
 
 
 def run(
@@ -180,7 +184,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path, help="folder that holds gender_coco/")
+    parser.add_argument("photos", type=Path, help="folder that holds gender_coco/ and street_boston_spain/")
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for what is made; what is done in it is used again"
     )
@@ -191,15 +195,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Run all seeds of both sets, write the rows and the table."""
+    """Run all seeds of all sets, write the rows and the table."""
     options = make_parser().parse_args()
     sets = make_sets(options.photos, options.out)
     rows = []
     with ProcessPoolExecutor(options.processes) as pool:
         waiting = [
             pool.submit(run, name, data, options.out, seed)
-            for seed in range(options.seeds)
             for name, data in sets.items()
+            for seed in range(options.seeds)
         ]
         for done in waiting:
             rows += done.result()

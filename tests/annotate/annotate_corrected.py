@@ -101,6 +101,7 @@ def correcting(
     out: Path | None = None,
     annotator: str = "anna",
     model: Mapping[str, Any] | None = None,
+    ahead: bool = False,
     **options: Any,
 ) -> Iterator[Correcting]:
     """Open a project beside a run, or a `model` by its name; options take the place of its own."""
@@ -109,7 +110,7 @@ def correcting(
     if run is not None:
         looking = open_looking(str(run), project.images, device="cpu", **(model or {}))
         looking.model = replace(looking.model, config=replace(looking.model.config, **options))
-    corrections = Corrections(project, looking, device="cpu")
+    corrections = Corrections(project, looking, device="cpu", ahead=ahead)
     page = Page(project, looking, corrections)
     try:
         yield Correcting(project, corrections, page)

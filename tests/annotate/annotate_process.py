@@ -13,6 +13,8 @@ from pathlib import Path
 
 import lookright
 
+_WORKER = "lookright.annotate.worker"
+
 
 @contextmanager
 def served(
@@ -58,3 +60,19 @@ def get(url: str, **headers: str) -> tuple[int, bytes]:
         except OSError:  # it has said where it will be, and is not there yet
             time.sleep(0.1)
     raise AssertionError(f"{url} does not answer")
+
+
+def workers(parent: int) -> list[int]:
+    """Process numbers of those that carry out commands for a server."""
+    lines = (line.split(maxsplit=2) for line in _listed("ppid=,pid=,args="))
+    return [int(pid) for ppid, pid, started in lines if int(ppid) == parent and _WORKER in started]
+
+
+def is_worker(pid: int) -> bool:
+    """Whether such a process is still there."""
+    return any(line.split()[0] == str(pid) and _WORKER in line for line in _listed("pid=,args="))
+
+
+def _listed(columns: str) -> list[str]:
+    listed = subprocess.run(["ps", "-ww", "-eo", columns], capture_output=True, text=True, check=True)
+    return listed.stdout.splitlines()

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from annotate_corrected import SIDE, Correcting, correcting, mark, train_small, write_split_photos
-from annotate_made import pixels
-from test_annotate_start import get, served
+from annotate_made import pixels, random_marks
+from annotate_process import get, is_worker, served, workers
 
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet, read_annotations
@@ -198,20 +198,41 @@ def test_the_servers_end_ends_it_too(made: Made, data: Path, tmp_path: Path, how
         while not (runs / "corrected-1/log.csv").exists():
             assert json.loads(get(url + "api/correct")[1])["state"] == "running"
             time.sleep(0.1)
-        assert str(runs) in processes()
+        (worker,) = workers(process.pid)
         process.send_signal(how)
         assert process.wait(timeout=60) == (0 if how == signal.SIGTERM else -how)
         end = time.monotonic() + (30 if how == signal.SIGKILL else 0)
-        while str(runs) in processes():
+        while is_worker(worker):
             assert time.monotonic() < end
             time.sleep(0.1)
     assert runs.exists() == (how == signal.SIGKILL)
 
 
-def processes() -> str:
-    """Trainings that run, with their arguments."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout
-    return "\n".join(line for line in listed.splitlines() if "with_parent lookright.cli train" in line)
+def test_the_process_of_the_next_correction_waits_once_something_is_marked(made: Made, data: Path) -> None:
+    with correcting(data, made.run, ahead=True) as correct:
+        corrections, page = correct.corrections, correct.page
+        assert page.put_marks(0, random_marks((SIDE, SIDE))).status_code == 200
+        waiting = corrections._commands._process
+        assert waiting is not None
+        mark(correct.project, TRAINING[1:])
+        assert page.put_marks(1, random_marks((SIDE, SIDE)), version=1).status_code == 200
+        assert correct.post().status_code == 202
+        assert corrections._commands._process is waiting
+        assert correct.wait("done", "failed")["state"] == "done"
+        assert waiting.poll() is not None
+        assert page.put_marks(2, random_marks((SIDE, SIDE))).status_code == 200
+        following = corrections._commands._process
+        assert following not in (None, waiting)
+    assert following is not None
+    assert following.poll() is not None
+
+
+def test_no_process_waits_where_nothing_can_be_trained(data: Path) -> None:
+    shutil.rmtree(data / "images/right")
+    (data / "split.csv").unlink()
+    with correcting(data, None, ahead=True) as correct:
+        correct.corrections.prepare()
+        assert correct.corrections._commands._process is None
 
 
 def test_cancelling_nothing_changes_nothing(correct: Correcting) -> None:

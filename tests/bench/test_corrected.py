@@ -33,20 +33,28 @@ def test_the_training_photos_are_marked_in_the_middle(tmp_path: Path) -> None:
         project.close()
 
 
-def test_each_round_begins_with_an_empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_correction_finds_the_cache_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     caches = []
 
     def wait(data: Path, run: Path, device: torch.device) -> float:
         cache = Path(os.environ["LOOKRIGHT_CACHE"])
-        caches.append((cache, list(cache.iterdir()), (run / "run.json").exists()))
+        caches.append((cache, list(cache.glob("*")), (run / "run.json").exists()))
+        cache.mkdir(exist_ok=True)
         (cache / "something").touch()
         return 2.0
 
     monkeypatch.setenv("LOOKRIGHT_CACHE", "mine")
     monkeypatch.setattr("lookright.bench.corrected.seconds_to_first_map", wait)
-    (figure,) = corrected_figures(QUICK, CPU)
-    assert figure.measurements == {"wait": [2.0] * QUICK.few_rounds}
-    assert [(found, trained) for _, found, trained in caches] == [([], True)] * QUICK.few_rounds
+    first, again = corrected_figures(QUICK, CPU)
+    assert first.measurements == again.measurements == {"wait": [2.0] * QUICK.few_rounds}
+    assert all(trained for _, _, trained in caches)
+    firsts, warm_up, *agains = (
+        (cache, [file.name for file in found]) for cache, found, _ in caches[QUICK.few_rounds - 1 :]
+    )
+    assert [found for _, found, _ in caches[: QUICK.few_rounds]] == [[]] * QUICK.few_rounds
+    assert firsts[0] != warm_up[0]
+    assert warm_up[1] == []
+    assert agains == [(warm_up[0], ["something"])] * QUICK.few_rounds
     assert os.environ["LOOKRIGHT_CACHE"] == "mine"
 
 
@@ -56,6 +64,7 @@ def test_a_correction_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("lookright.annotate.commands.Commands.run", fail)
     monkeypatch.setattr("lookright.bench.corrected.open_looking", lambda *_, **__: None)
+    monkeypatch.setattr("lookright.bench.corrected._SINCE_MARKED", 0)
     data = write_marked_photos(tmp_path / "data", 4)
     with pytest.raises(LookrightError, match="the correction failed: no room"):
         seconds_to_first_map(data, tmp_path / "run", CPU)

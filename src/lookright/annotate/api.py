@@ -281,7 +281,10 @@ class Api:
     def _write(self, index: int, body: bytes, version: int) -> Written:
         item = self.project.items[index]
         marks = decode_marks(body, open_frame(item.path).size)
-        return _saving(partial(self.project.layer.put_marks, item.id, marks, version))
+        written = _saving(partial(self.project.layer.put_marks, item.id, marks, version))
+        if self.corrections is not None:
+            self.corrections.prepare()
+        return written
 
     def _say(self, index: int, status: str, version: int) -> Written:
         is_marked = status == NOTHING and has_marks(self.project.marks(index))

@@ -1,7 +1,8 @@
-"""Commands of lookright in processes of their own, one after the other, which can be ended at any moment."""
+"""Commands of lookright in a process of their own, one after the other, which can be ended at any moment."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 _PATIENCE = 5.0
 """Seconds in which an interrupted process may tidy up."""
@@ -24,12 +26,30 @@ class CommandError(Exception):
 
 
 class Commands:
-    """Runs commands until it is stopped, once for all."""
+    """Runs commands until it is stopped, once for all.
+
+    Their process waits for them (`lookright.annotate.worker`): it is asked for ahead, since to import
+    PyTorch takes seconds.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
         self._starting = threading.Lock()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it is of no use any more."""
+        return self._stop.is_set()
+
+    def prepare(self) -> None:
+        """Start the process, if there is none, and return at once.
+
+        Raises:
+            StoppedError: `stop` was called.
+        """
+        with self._starting:
+            self._ready()
 
     def run(self, arguments: Sequence[str], log: Path) -> None:
         """Run a command to its end.
@@ -42,31 +62,63 @@ class Commands:
             StoppedError: `stop` was called, before or meanwhile.
             CommandError: it failed.
         """
+        told = json.dumps({"arguments": list(arguments), "log": str(log)}).encode() + b"\n"
         with self._starting:
-            if self._stop.is_set():
-                raise StoppedError
-            with log.open("ab") as file:
-                self._process = process = subprocess.Popen(
-                    [sys.executable, "-m", "lookright.annotate.with_parent", "lookright.cli", *arguments],
-                    stdin=subprocess.PIPE,  # closed however this process ends, and so does the command
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl+C is for the server alone, which ends this group
-                )
-        with process:  # which closes the pipe
-            code = process.wait()
+            process = self._ready()
+            log.touch()
+            given, answers = _pipes(process)
+            with suppress(BrokenPipeError):  # it has died, and answers nothing
+                given.write(told)
+        is_done = answers.readline() != b""
         if self._stop.is_set():
             raise StoppedError
-        if code != 0:
+        if not is_done:
+            code = process.wait()
             raise CommandError(_last_line(log) or f"it ended with {code}, and the log is empty")
 
     def stop(self) -> None:
-        """End the command that runs, with its children, and let no other begin."""
+        """End the process, whatever it does, with its children, and let no other begin."""
         self._stop.set()
         with self._starting:
             process = self._process
         if process is not None:
             _end(process)
+
+    def close(self) -> None:
+        """The same, once no command runs any more."""
+        self.stop()
+        if self._process is not None:
+            _close_pipes(self._process)
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        """The process; `_starting` is held."""
+        if self._stop.is_set():
+            raise StoppedError
+        if self._process is not None and self._process.poll() is not None:
+            _close_pipes(self._process)
+            self._process = None
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "lookright.annotate.worker"],
+                bufsize=0,
+                stdin=subprocess.PIPE,  # closed however this process ends, and so does the other
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl+C is for the server alone, which ends this group
+            )
+        return self._process
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Its input and its output."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("a process without pipes")
+    return process.stdin, process.stdout
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
+    for pipe in _pipes(process):
+        pipe.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Correction: a classifier is trained on what is marked so far, beside the page, and measured.
 
-What computes are processes of `lookright train` and `lookright evaluate`: they can be ended at any moment,
-and what they print is kept in a log beside the run.
+What computes is a process that carries out `lookright train` and `lookright evaluate`: it can be ended at any
+moment, and what they print is kept in a log beside the run.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class Corrections:
         looking: the old model; its options are those of the new run
         runs: folder of the new runs; by default `.runs` in the annotator's folder
         device: auto, cpu, cuda or mps
+        ahead: start the process of the next correction once something is marked: it then need not import
+            PyTorch, and until then takes its memory (some 300 MB)
     """
 
     def __init__(
@@ -99,11 +101,13 @@ class Corrections:
         *,
         runs: Path | None = None,
         device: str = "auto",
+        ahead: bool = False,
     ) -> None:
         self.project = project
         self.old = looking
         self.runs = (project.layer.folder / RUNS if runs is None else runs).resolve()
         self.device = device
+        self.ahead = ahead
         self._progress = Progress()
         self._started = 0.0
         self._number = 0
@@ -133,14 +137,25 @@ class Corrections:
             marked = sum(item.annotated for item in found.split("train").items)
             folder = self._free_folder()
             self._folder, self._started = folder, time.monotonic()
-            self._commands = Commands()
+            commands = self._fresh()
             self._progress = Progress("running", "train", epochs=int(options["epochs"]), marked=marked)
             self._thread = threading.Thread(
-                target=self._work, args=(folder, options), name="correction", daemon=True
+                target=self._work, args=(commands, folder, options), name="correction", daemon=True
             )
             self._thread.start()
             # What the new map needs is loaded meanwhile: without an old model it is not there yet.
             threading.Thread(target=import_module, args=("lookright.annotate.look",), daemon=True).start()
+
+    def prepare(self) -> None:
+        """Something was marked: see to `ahead`, unless a correction runs or starts."""
+        if not self.ahead or self._untrainable() or not self._starting.acquire(blocking=False):
+            return
+        try:
+            if self._thread is None or not self._thread.is_alive():
+                with suppress(OSError):  # told by the correction itself
+                    self._fresh().prepare()
+        finally:
+            self._starting.release()
 
     def told(self) -> dict[str, Any]:
         """How far it is, as JSON tells it."""
@@ -161,9 +176,10 @@ class Corrections:
     def close(self) -> None:
         """The same, at the server's end."""
         self.cancel()
+        self._commands.close()
 
     def looking(self, run: str) -> Looking:
-        """The new model beside the photos, opened when its first map is asked for.
+        """The new model beside the photos.
 
         Args:
             run: what `run` says
@@ -175,10 +191,19 @@ class Corrections:
                 self._opened = run, open_looking(run, self.project.images, device=self.device)
             return self._opened[1]
 
+    def _fresh(self) -> Commands:
+        """Those of the next correction; `_starting` is held."""
+        if self._commands.is_stopped:
+            self._commands = Commands()
+        return self._commands
+
+    def _untrainable(self) -> bool:
+        images = self.project.images
+        return images.task is not Task.SINGLE_LABEL or len(images.classes) < 2
+
     def _read(self) -> AnnotationSet:
         """What the training is to read: marks of everybody; refuse what cannot be trained."""
-        images = self.project.images
-        if images.task is not Task.SINGLE_LABEL or len(images.classes) < 2:
+        if self._untrainable():
             raise RefusedError(
                 409, "a correction needs photos in class folders, one class per photo and two classes or more"
             )
@@ -250,15 +275,16 @@ class Corrections:
         data, base = self._folders()
         return ["--data", str(data), *(["--annotations", str(base)] if base is not None else [])]
 
-    def _work(self, run: Path, options: dict[str, Any]) -> None:
+    def _work(self, commands: Commands, run: Path, options: dict[str, Any]) -> None:
         trained = False
         try:
             self.runs.mkdir(parents=True, exist_ok=True)
             given = [_argument(name, value) for name, value in options.items()]
-            self._commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
+            commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
             trained = True
+            self.looking(str(run))  # before it is measured: somebody waits for its maps
             self._progress = replace(self._progress, step="evaluate", run=str(run))
-            figures = self._measure(run)
+            figures = self._measure(commands, run)
             end = replace(self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures)
         except StoppedError:
             shutil.rmtree(run, ignore_errors=True)
@@ -270,19 +296,21 @@ class Corrections:
             if not trained:
                 shutil.rmtree(run, ignore_errors=True)
             end = replace(self._progress, state="failed", error=str(error))
+        finally:
+            commands.close()
         self._progress = replace(end, seconds=self._seconds())
 
-    def _measure(self, run: Path) -> dict[str, Any]:
+    def _measure(self, commands: Commands, run: Path) -> dict[str, Any]:
         """Figures of both runs on the test split, and why there are none."""
         if not any(item.split == "test" for item in self.project.items):
             return {"note": "No photo is in the test split, so there are no figures."}
         old = self._old_run()
         usual = ["--split=test", f"--device={self.device}"]
-        self._commands.run(["evaluate", str(run), *usual], _log(run))
+        commands.run(["evaluate", str(run), *usual], _log(run))
         figures: dict[str, Any] = {"new": _read_figures(run / "evaluation")}
         if old is not None:
             out = run / _OLD
-            self._commands.run(["evaluate", str(old), *usual, *self._data(), f"--out={out}"], _log(run))
+            commands.run(["evaluate", str(old), *usual, *self._data(), f"--out={out}"], _log(run))
             figures["old"] = _read_figures(out)
         elif self.old is not None:
             figures["note"] = "The old model is no run of lookright, so its figures are not known."

@@ -102,7 +102,7 @@ def serve(
     """
     check_address(host, port, token, names)
     listener = _listen(host, port)
-    corrections = Corrections(project, looking, runs=runs, device=device)
+    corrections = Corrections(project, looking, runs=runs, device=device, ahead=True)
     accepting = AcceptAll(project)
     with listener, closing(corrections), closing(accepting):
         port = listener.getsockname()[1]

@@ -1,0 +1,80 @@
+"""`python -m lookright.annotate.worker`: waits for commands of lookright, and ends when its parent does.
+
+Each line of its standard input is one: {"arguments": what comes after `lookright`, "log": file to which it
+prints}. A line of the standard output says that it is done; where it fails, this process ends with its exit
+code. What training needs is imported meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+_PATIENCE = 5.0
+"""Seconds in which the interrupted command may tidy up."""
+
+_INTERRUPTED = 130
+
+_lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+
+def _read() -> None:
+    """Hand on the lines; at their end the parent has ended, however it did, and so does this process."""
+    # Not sys.stdin: its lock, held at the interpreter's end, would be a fatal error.
+    rest = b""
+    while part := os.read(0, 65536):
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            _lines.put(line)
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(_PATIENCE)
+    if os.name == "posix" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _work() -> NoReturn:
+    answers = os.dup(1)
+    with suppress(Exception):  # the command meets it again, and its log says so
+        import lookright.engine.evaluate
+        import lookright.engine.train  # noqa: F401
+    while True:
+        told = json.loads(_lines.get())
+        _print_to(Path(told["log"]))
+        _carry_out(told["arguments"])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.write(answers, b"done\n")
+
+
+def _print_to(log: Path) -> None:
+    with log.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+
+
+def _carry_out(arguments: Sequence[str]) -> None:
+    from lookright.cli import main
+
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        if ended.code not in (None, 0):
+            raise
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_read, daemon=True).start()
+    try:
+        _work()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
