@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from annotate_corrected import SIDE, Correcting, correcting, mark, train_small, write_split_photos
+from annotate_corrected import PATIENCE, SIDE, Correcting, correcting, mark, train_small, write_split_photos
 from annotate_made import pixels, random_marks
 from annotate_process import get, is_worker, served, workers
 
@@ -249,6 +249,69 @@ def test_a_failure_is_told_by_its_last_line(made: Made, data: Path) -> None:
         assert told["run"] is None
         assert not (correct.corrections.runs / "corrected-1").exists()
         assert "no.such.layer" in (correct.corrections.runs / "corrected-1.log").read_text(encoding="utf-8")
+
+
+def test_a_model_that_cannot_be_opened_is_told_and_its_run_stays(
+    made: Made, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise RuntimeError("CUDA out of memory.\nTried to allocate")
+
+    with correcting(data, made.run) as correct:
+        mark(correct.project, TRAINING)
+        monkeypatch.setattr(correct.corrections, "looking", fail)
+        correct.post()
+        told = correct.wait("failed")
+        assert told["error"] == "CUDA out of memory. Tried to allocate"
+        assert told["run"] is None
+        assert (correct.corrections.runs / "corrected-1/run.json").is_file()
+        monkeypatch.undo()
+        assert correct.post().status_code == 202
+        assert correct.wait("done", "failed")["state"] == "done"
+
+
+def test_cancelling_while_the_new_model_is_opened_leaves_nothing(
+    made: Made, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = data / "split.csv"
+    table.write_text(table.read_text(encoding="utf-8").replace(",test", ",val"), encoding="utf-8")
+    with correcting(data, made.run) as correct:
+        mark(correct.project, TRAINING)
+        opened, opening = correct.corrections.looking, threading.Event()
+
+        def open_slowly(run: str) -> Any:
+            opening.set()
+            correct.corrections._commands._stop.wait(60)
+            return opened(run)
+
+        monkeypatch.setattr(correct.corrections, "looking", open_slowly)
+        correct.post()
+        assert opening.wait(PATIENCE)
+        assert correct.delete().json()["state"] == "cancelled"
+        assert not correct.corrections.runs.exists()
+
+
+def test_an_old_run_that_cannot_be_measured_is_no_reason_to_lose_the_new_figures(
+    made: Made, data: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(made.run, tmp_path / "run"))
+    with correcting(data, run) as correct:
+        mark(correct.project, TRAINING)
+        (run / "config.yaml").unlink()
+        correct.post()
+        told = correct.wait("done", "failed")
+        assert told["state"] == "done"
+        assert (told["new"]["images"], told["old"]) == (4, None)
+        assert told["note"].startswith("The old run could not be measured: ")
+
+
+def test_nothing_begins_at_the_servers_end(made: Made, data: Path) -> None:
+    with correcting(data, made.run, ahead=True) as correct:
+        mark(correct.project, TRAINING)
+        correct.corrections.close()
+        assert "is ending" in refusal(correct)
+        correct.corrections.prepare()
+        assert correct.corrections._commands._process is None
 
 
 def refusal(correct: Correcting) -> str:

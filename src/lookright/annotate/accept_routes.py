@@ -10,18 +10,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lookright.annotate.accept import AcceptAll
+from lookright.annotate.correct import Corrections
 from lookright.annotate.json_response import Json
 
 
-def accept_routes(accepting: AcceptAll) -> list[Route]:
+def accept_routes(accepting: AcceptAll, corrections: Corrections) -> list[Route]:
     """Make the routes of /api/accept.
 
     Args:
         accepting: what they ask
+        corrections: told that something is marked
     """
 
     async def start(_: Request) -> Response:
         await to_thread.run_sync(accepting.start)
+        await to_thread.run_sync(corrections.prepare)
         return Json(accepting.told(), 202)
 
     def told(_: Request) -> Response:

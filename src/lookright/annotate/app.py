@@ -107,7 +107,7 @@ def create_app(
             Route("/api/next", api.next, methods=["POST"]),
             Route("/api/agreement", api.agreement),
             Route("/api/coco", api.coco),
-            *accept_routes(AcceptAll(project) if accepting is None else accepting),
+            *accept_routes(AcceptAll(project) if accepting is None else accepting, corrections),
             *correction_routes(corrections),
         ],
         exception_handlers=handlers,

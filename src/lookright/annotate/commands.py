@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from lookright.annotate.worker import DONE
+
 _PATIENCE = 5.0
 """Seconds in which an interrupted process may tidy up."""
 
@@ -36,6 +38,7 @@ class Commands:
         self._process: subprocess.Popen[bytes] | None = None
         self._stop = threading.Event()
         self._starting = threading.Lock()
+        self._runs = False
 
     @property
     def is_stopped(self) -> bool:
@@ -66,15 +69,17 @@ class Commands:
         with self._starting:
             process = self._ready()
             log.touch()
+            printed = log.stat().st_size
+            self._runs = True
             given, answers = _pipes(process)
             with suppress(BrokenPipeError):  # it has died, and answers nothing
                 given.write(told)
-        is_done = answers.readline() != b""
+        is_done = answers.readline() == DONE
         if self._stop.is_set():
             raise StoppedError
         if not is_done:
-            code = process.wait()
-            raise CommandError(_last_line(log) or f"it ended with {code}, and the log is empty")
+            raise CommandError(_why(process.wait(), log, printed))
+        self._runs = False
 
     def stop(self) -> None:
         """End the process, whatever it does, with its children, and let no other begin."""
@@ -82,7 +87,7 @@ class Commands:
         with self._starting:
             process = self._process
         if process is not None:
-            _end(process)
+            _end(process, patience=_PATIENCE if self._runs else 0)
 
     def close(self) -> None:
         """The same, once no command runs any more."""
@@ -104,7 +109,9 @@ class Commands:
                 stdin=subprocess.PIPE,  # closed however this process ends, and so does the other
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl+C is for the server alone, which ends this group
+                # Ctrl+C is for the server alone, which ends this group.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         return self._process
 
@@ -121,21 +128,26 @@ def _close_pipes(process: subprocess.Popen[bytes]) -> None:
         pipe.close()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: it may tidy up, but not for long."""
+def _end(process: subprocess.Popen[bytes], patience: float) -> None:
+    """End a process and its children; one that has something to tidy up may do so, but not for long."""
     if os.name != "posix":
         process.kill()
         process.wait()
         return
-    process.send_signal(signal.SIGINT)  # nothing happens if it has ended
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(_PATIENCE)
+    if patience:
+        process.send_signal(signal.SIGINT)  # nothing happens if it has ended
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
     with suppress(ProcessLookupError, PermissionError):  # nobody of the group is left
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _last_line(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return said.removeprefix("lookright: ")
+def _why(code: int, log: Path, printed: int) -> str:
+    """Why a command has failed: the last line that it printed, after what was in its log before."""
+    if code < 0:
+        killed = f"its process was ended by signal {-code}"
+        return f"{killed}, as where memory runs out" if -code == signal.SIGKILL else killed
+    text = log.read_bytes()[printed:].decode(errors="replace").replace("\r", "\n")
+    said = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return said.removeprefix("lookright: ") or f"it ended with {code}, and the log is empty"

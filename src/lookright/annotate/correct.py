@@ -7,6 +7,7 @@ moment, and what they print is kept in a log beside the run.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 import time
@@ -29,6 +30,8 @@ from lookright.types import Task
 
 if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
     from lookright.annotate.look import Looking
+
+log = logging.getLogger("lookright")
 
 RUNS = ".runs"
 """Folder of an annotator's corrections; hidden, so that readers pass over it."""
@@ -115,6 +118,7 @@ class Corrections:
         self._thread: threading.Thread | None = None
         self._commands = Commands()
         self._starting = threading.Lock()
+        self._closed = False
         self._opening = threading.Lock()
         self._opened: tuple[str, Looking] | None = None
 
@@ -127,9 +131,11 @@ class Corrections:
         """Begin, and return at once.
 
         Raises:
-            RefusedError: 409, a correction runs, or too little is marked.
+            RefusedError: 409, a correction runs, too little is marked, or the server ends.
         """
         with self._starting:
+            if self._closed:
+                raise RefusedError(409, "lookright annotate is ending")
             if self._thread is not None and self._thread.is_alive():
                 raise RefusedError(409, "a correction is running; wait for its end, or cancel it")
             found = self._read()
@@ -151,7 +157,7 @@ class Corrections:
         if not self.ahead or self._untrainable() or not self._starting.acquire(blocking=False):
             return
         try:
-            if self._thread is None or not self._thread.is_alive():
+            if not self._closed and (self._thread is None or not self._thread.is_alive()):
                 with suppress(OSError):  # told by the correction itself
                     self._fresh().prepare()
         finally:
@@ -161,20 +167,23 @@ class Corrections:
         """How far it is, as JSON tells it."""
         progress = self._progress
         if progress.state == "running" and self._folder is not None:
-            epoch = progress.epochs if progress.run else _epochs_done(self._folder / "log.csv")
+            epoch = progress.epochs if progress.step == "evaluate" else _epochs_done(self._folder / "log.csv")
             progress = replace(progress, epoch=epoch, seconds=self._seconds())
         return asdict(progress)
 
     def cancel(self) -> None:
         """End the correction that runs, if any; nothing of it stays."""
-        thread = self._thread
+        with self._starting:  # one that is about to begin has begun then
+            thread, commands = self._thread, self._commands
         if thread is None or not thread.is_alive():
             return
-        self._commands.stop()
+        commands.stop()
         thread.join()
 
     def close(self) -> None:
-        """The same, at the server's end."""
+        """The same, at the server's end: no other begins."""
+        with self._starting:
+            self._closed = True
         self.cancel()
         self._commands.close()
 
@@ -276,45 +285,53 @@ class Corrections:
         return ["--data", str(data), *(["--annotations", str(base)] if base is not None else [])]
 
     def _work(self, commands: Commands, run: Path, options: dict[str, Any]) -> None:
-        trained = False
         try:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            given = [_argument(name, value) for name, value in options.items()]
-            commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
-            trained = True
-            self.looking(str(run))  # before it is measured: somebody waits for its maps
-            self._progress = replace(self._progress, step="evaluate", run=str(run))
-            figures = self._measure(commands, run)
-            end = replace(self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures)
+            end = self._correct(commands, run, options)
         except StoppedError:
             shutil.rmtree(run, ignore_errors=True)
-            _log(run).unlink(missing_ok=True)
-            with suppress(OSError):  # there are others
-                self.runs.rmdir()
             end = Progress("cancelled", marked=self._progress.marked)
-        except (CommandError, LookrightError, OSError, ValueError, KeyError, TypeError) as error:
-            if not trained:
+            with suppress(OSError):  # there are others
+                _log(run).unlink(missing_ok=True)
+                self.runs.rmdir()
+        except Exception as error:  # whatever a network raises, or a device without room for another one
+            if self._progress.step == "train":
                 shutil.rmtree(run, ignore_errors=True)
-            end = replace(self._progress, state="failed", error=str(error))
-        finally:
-            commands.close()
+            if not isinstance(error, CommandError | LookrightError | OSError):
+                log.exception("the correction failed")
+            end = replace(self._progress, state="failed", error=_in_a_line(error))
+        commands.close()
         self._progress = replace(end, seconds=self._seconds())
+
+    def _correct(self, commands: Commands, run: Path, options: dict[str, Any]) -> Progress:
+        """Train, open the new model, measure; what there is to tell then."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        given = [_argument(name, value) for name, value in options.items()]
+        commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
+        self._progress = replace(self._progress, step="evaluate")
+        self.looking(str(run))  # before it is measured: somebody waits for its maps
+        self._progress = replace(self._progress, run=str(run))
+        figures = self._measure(commands, run)
+        if commands.is_stopped:
+            raise StoppedError
+        return replace(self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures)
 
     def _measure(self, commands: Commands, run: Path) -> dict[str, Any]:
         """Figures of both runs on the test split, and why there are none."""
         if not any(item.split == "test" for item in self.project.items):
             return {"note": "No photo is in the test split, so there are no figures."}
-        old = self._old_run()
         usual = ["--split=test", f"--device={self.device}"]
         commands.run(["evaluate", str(run), *usual], _log(run))
         figures: dict[str, Any] = {"new": _read_figures(run / "evaluation")}
-        if old is not None:
-            out = run / _OLD
+        if self.old is None:
+            return figures
+        old, out = self._old_run(), run / _OLD
+        if old is None:
+            return figures | {"note": "The old model is no run of lookright, so its figures are not known."}
+        try:
             commands.run(["evaluate", str(old), *usual, *self._data(), f"--out={out}"], _log(run))
-            figures["old"] = _read_figures(out)
-        elif self.old is not None:
-            figures["note"] = "The old model is no run of lookright, so its figures are not known."
-        return figures
+        except CommandError as error:
+            return figures | {"note": f"The old run could not be measured: {error}"}
+        return figures | {"old": _read_figures(out)}
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 1)
@@ -335,6 +352,10 @@ def _argument(name: str, value: object) -> str:
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     return f"--{flag}={value}"
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _log(run: Path) -> Path:

@@ -1,12 +1,13 @@
 """`python -m lookright.annotate.worker`: waits for commands of lookright, and ends when its parent does.
 
 Each line of its standard input is one: {"arguments": what comes after `lookright`, "log": file to which it
-prints}. A line of the standard output says that it is done; where it fails, this process ends with its exit
+prints}. `DONE` on the standard output says that it is done; where it fails, this process ends with its exit
 code. What training needs is imported meanwhile.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -19,12 +20,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+DONE = b"done\n"
+
 _PATIENCE = 5.0
 """Seconds in which the interrupted command may tidy up."""
 
 _INTERRUPTED = 130
 
 _lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+_busy = threading.Event()
 
 
 def _read() -> None:
@@ -35,6 +39,8 @@ def _read() -> None:
         *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             _lines.put(line)
+    if not _busy.is_set():
+        os._exit(0)  # nothing to tidy up
     signal.raise_signal(signal.SIGINT)
     time.sleep(_PATIENCE)
     if os.name == "posix" and os.getpgrp() == os.getpid():
@@ -44,16 +50,20 @@ def _read() -> None:
 
 def _work() -> NoReturn:
     answers = os.dup(1)
+    _print_to(Path(os.devnull))  # what a library says while it is imported is no answer
     with suppress(Exception):  # the command meets it again, and its log says so
         import lookright.engine.evaluate
         import lookright.engine.train  # noqa: F401
     while True:
         told = json.loads(_lines.get())
+        _busy.set()
         _print_to(Path(told["log"]))
         _carry_out(told["arguments"])
         sys.stdout.flush()
         sys.stderr.flush()
-        os.write(answers, b"done\n")
+        _free_device()
+        os.write(answers, DONE)
+        _busy.clear()
 
 
 def _print_to(log: Path) -> None:
@@ -70,6 +80,14 @@ def _carry_out(arguments: Sequence[str]) -> None:
     except SystemExit as ended:
         if ended.code not in (None, 0):
             raise
+
+
+def _free_device() -> None:
+    """Leave a GPU's memory to the server, which opens the new model there."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
