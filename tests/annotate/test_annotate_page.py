@@ -285,6 +285,62 @@ def test_what_is_drawn_when_zoomed_in_is_as_exact(tab: Tab) -> None:
     assert float(tab.page.locator("#canvas").get_attribute("data-view").split()[0]) < scale
 
 
+def crowd(tab: Tab, height: int) -> None:
+    """Something above the photo takes so much of its room, as the panel of Correct does."""
+    tab.page.evaluate(
+        """(height) => {
+          const panel = document.getElementById("correction");
+          panel.hidden = !height;
+          panel.style.height = `${height}px`;
+        }""",
+        height,
+    )
+    tab.page.wait_for_timeout(100)
+
+
+def view(tab: Tab) -> list[float]:
+    return [float(part) for part in str(tab.page.locator("#canvas").get_attribute("data-view")).split()]
+
+
+@pytest.mark.parametrize("screen", ["wide", "phone"])
+def test_the_photo_stays_under_a_stroke_when_the_layout_changes(tab: Tab, screen: str) -> None:
+    tab.page.set_viewport_size(PHONE if screen == "phone" else WIDE)
+    tab.page.wait_for_timeout(100)
+    before = view(tab)
+    places = [tab.at(x, 60.5) for x in (20.5, 60.5, 100.5)]
+    tab.page.mouse.move(*places[0])
+    tab.page.mouse.down()
+    for place, height in zip(places[1:], (150, 40), strict=True):
+        crowd(tab, height)
+        tab.page.mouse.move(*place)
+        assert view(tab)[0] == before[0]
+    tab.page.mouse.up()
+    tab.wait_saved()
+    expected = unmarked()
+    expected[line((20.5, 60.5), (100.5, 60.5), DEFAULT)] = POSITIVE
+    same(tab.served.mask(0), expected)
+    crowd(tab, 0)
+    assert view(tab) == pytest.approx(before)  # fitted again
+    tab.page.set_viewport_size(WIDE)
+
+
+def test_the_photo_stays_between_the_corners_of_a_polygon(tab: Tab) -> None:
+    before = view(tab)
+    places = [tab.at(*corner) for corner in CORNERS]
+    tab.choose("polygon")
+    for place in places:
+        tab.page.mouse.click(*place)
+        crowd(tab, 90)
+    assert view(tab)[0] == before[0]
+    tab.page.keyboard.press("c")
+    tab.wait_saved()
+    expected = unmarked()
+    expected[polygon(CORNERS)] = POSITIVE
+    same(tab.served.mask(0), expected)
+    assert view(tab)[0] < before[0]
+    crowd(tab, 0)
+
+
 @pytest.mark.parametrize("control", ["input[value=negative]", "#fit", "#size", "#undo"])
 def test_space_moves_the_photo_whatever_was_clicked_before(tab: Tab, control: str) -> None:
     tab.page.locator("#zoom-in").click()

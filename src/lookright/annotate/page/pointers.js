@@ -54,6 +54,7 @@ export class Pointers {
     if (this.#mode && !second) return;
     this.#kind = event.pointerType;
     this.#down.set(event.pointerId, at);
+    this.#stage.held = true;
     if (this.#down.size === 2) {
       if (this.drawing) this.#editor.abort();
       this.#mode = "pinch";
@@ -102,6 +103,7 @@ export class Pointers {
       else this.#editor.release(point, this.#erase);
     }
     this.#mode = this.#down.size ? "done" : null;
+    this.#stage.held = this.#down.size > 0;
     if (event.pointerType === "touch" && !this.#editor.tool.begun) this.#stage.hover = null;
     this.#stage.canvas.dataset.mode = this.#mode ?? "";
     this.#stage.refresh();

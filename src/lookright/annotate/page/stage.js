@@ -14,6 +14,8 @@ export class Stage {
   hover = null;
   crossHair = null;
   tool = null;
+  /** Whether a pointer is down: until it is lifted, the photo stays where it is in the window. */
+  held = false;
 
   #photo = null;
   #marks = null;
@@ -23,6 +25,8 @@ export class Stage {
   #context;
   #due = false;
   #dense = 1; // pixels of the canvas a screen pixel
+  #corner = { left: 0, top: 0 }; // of the canvas, in the window
+  #late = false; // whether the canvas has another size or place than the photo was fitted to
   #onView;
 
   /** `onView()` is called when another part of the photo is seen. */
@@ -31,6 +35,7 @@ export class Stage {
     this.#context = canvas.getContext("2d");
     this.#onView = onView;
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    addEventListener("scroll", () => this.#follow(), { passive: true }); // the photo goes with the page
     this.#watchDensity();
   }
 
@@ -60,8 +65,25 @@ export class Stage {
 
   /** Where an event happened, in screen pixels on the canvas. */
   at(event) {
+    const moved = this.#follow();
+    if (this.held && (moved.x || moved.y)) {
+      this.view.stay(moved);
+      this.#late = true;
+    }
+    return { x: event.clientX - this.#corner.left, y: event.clientY - this.#corner.top };
+  }
+
+  /** How far the canvas has moved in the window since this was last asked. */
+  #follow() {
     const { left, top } = this.canvas.getBoundingClientRect();
-    return { x: event.clientX - left, y: event.clientY - top };
+    const moved = { x: left - this.#corner.left, y: top - this.#corner.top };
+    this.#corner = { left, top };
+    return moved;
+  }
+
+  /** Whether the next point has to be where the last one was: the photo may not move between them. */
+  get #busy() {
+    return this.held || this.tool?.begun > 0;
   }
 
   /** A window that is moved to another screen has the same size there, and maybe more pixels. */
@@ -78,7 +100,10 @@ export class Stage {
     this.#dense = density();
     this.canvas.width = Math.round(width * this.#dense);
     this.canvas.height = Math.round(height * this.#dense);
-    this.view.resize(width, height);
+    const moved = this.#follow();
+    this.#late = this.#busy;
+    if (this.#late) this.view.stay(moved, { width, height });
+    else this.view.resize(width, height);
     this.#draw(); // at once: a canvas that was resized is empty
   }
 
@@ -89,6 +114,10 @@ export class Stage {
     context.setTransform(dense, 0, 0, dense, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.#photo) return;
+    if (this.#late && !this.#busy) {
+      this.#late = false;
+      view.resize(canvas.clientWidth, canvas.clientHeight);
+    }
 
     this.#drawBackdrop(dense);
     const whole = [0, 0, canvas.width / dense, canvas.height / dense];

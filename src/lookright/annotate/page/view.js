@@ -28,6 +28,13 @@ export class View {
     else this.#place(middle, { x: width / 2, y: height / 2 });
   }
 
+  /** The canvas has moved in the window, and maybe changed its size: the photo stays where it is in the window. */
+  stay({ x, y }, canvas = this.#canvas) {
+    this.#canvas = canvas;
+    this.left -= x;
+    this.top -= y;
+  }
+
   get #fitScale() {
     const room = (side) => Math.max(this.#canvas[side] - 2 * MARGIN, 16) / this.#photo[side];
     return Math.min(room("width"), room("height"), LARGEST);
