@@ -82,6 +82,37 @@ def test_no_text_is_cut_off(tab: Tab) -> None:
         assert tab.page.evaluate(cut) == [], state
 
 
+def test_a_message_moves_nothing_whatever_its_length(tab: Tab) -> None:
+    places = """['canvas', 'zoom-in', 'size'].map((id) => {
+      const { x, y, width, height } = document.getElementById(id).getBoundingClientRect();
+      return [x, y, width, height];
+    })"""
+    before = tab.page.evaluate(places)
+    for text in ("Undone", "a word " * 12, "a word " * 300):
+        tab.page.evaluate("async (text) => (await import('/static/dom.js')).say(text)", text.strip())
+        tab.wait_message(text.strip())
+        assert tab.page.evaluate(places) == before
+        over, window = tab.page.evaluate("[message.getBoundingClientRect().height, innerHeight]")
+        assert over < window / 4
+
+
+def test_long_names_leave_the_photo_its_room(browser: "Browser", tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", 1)
+    folder = data / "images/boat"
+    photo = folder / "boat00.png"
+    photo.rename(photo.with_name(f"{'long ' * 30}name.png"))
+    folder.rename(folder.with_name(f"a {'wide ' * 30}class"))
+    with served(data, model=True) as server:
+        tab = Tab(browser, server, viewport=PHONE, has_touch=True, is_mobile=True).open()
+        assert tab.page.evaluate("document.getElementById('facts').innerText").endswith("90 % (right)")
+        places = [tab.page.locator(part).bounding_box() for part in ("#canvas", ".now", ".actions")]
+        photo, tools, actions = [place for place in places if place]
+        assert photo["y"] < 180
+        assert tools["y"] + tools["height"] < actions["y"]
+        assert "…" in tab.message()
+        tab.close()
+
+
 def test_every_control_has_a_name(tab: Tab) -> None:
     session = tab.context.new_cdp_session(tab.page)
     controls = {

@@ -36,6 +36,14 @@ export function say(text) {
   requestAnimationFrame(() => (line.textContent = text));
 }
 
+/** A text of at most `most` letters: of a longer one, the middle is left out. */
+export function shortened(text, most = 24) {
+  const letters = [...text];
+  if (letters.length <= most) return text;
+  const end = Math.floor((most - 1) / 2);
+  return `${letters.slice(0, most - 1 - end).join("")}…${letters.slice(-end).join("")}`;
+}
+
 /** Open a dialog and wait: the data-answer of the button that closed it, "" if it was left with Escape. */
 export function choose(dialog) {
   dialog.returnValue = "";

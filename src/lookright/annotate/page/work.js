@@ -4,7 +4,7 @@ import { enter } from "./address.js";
 import * as api from "./api.js";
 import { settle } from "./conflict.js";
 import { copyMarks } from "./copy.js";
-import { byId, choose, say } from "./dom.js";
+import { byId, choose, say, shortened } from "./dom.js";
 import { showFacts } from "./facts.js";
 import { statusLabel } from "./list.js";
 import { load } from "./load.js";
@@ -64,7 +64,7 @@ export class Work {
       if (remember) enter(index, before === null);
       this.#show();
       const { name, label, start } = this.info;
-      say(`${first}${name}, ${label ?? "without a class"}${start ? `, marks from ${this.#source}` : ""}`);
+      say(`${first}${shortened(name)}, ${label === null ? "without a class" : shortened(label)}${start ? `, marks from ${this.#source}` : ""}`);
       return true;
     } catch (error) {
       if (ticket === this.#ticket) this.#fail(error);
