@@ -494,12 +494,33 @@ def test_two_fingers_zoom_and_draw_nothing(phone: Tab) -> None:
     same(phone.served.mask(0), expected)
 
 
+def pointer(
+    tab: Tab, kind: str, place: Point, pointer_id: int = 7, of: str = "pen", buttons: int = 1
+) -> None:
+    """An event of a pen or finger at a place of the photo."""
+    x, y = tab.at(*place)
+    init = {"pointerId": pointer_id, "pointerType": of, "clientX": x, "clientY": y, "buttons": buttons}
+    tab.page.dispatch_event("#canvas", f"pointer{kind}", init | {"bubbles": True})
+
+
+def test_a_knuckle_takes_no_stroke_away(tab: Tab) -> None:
+    pointer(tab, "down", (20.5, 20.5), 3, "touch")
+    pointer(tab, "move", (60.5, 20.5), 3, "touch")
+    tab.page.wait_for_timeout(250)
+    for kind in ("down", "move", "up"):
+        pointer(tab, kind, (90.5, 80.5), 4, "touch")
+    pointer(tab, "move", (80.5, 20.5), 3, "touch")
+    pointer(tab, "up", (80.5, 20.5), 3, "touch")
+    tab.wait_saved()
+    expected = unmarked()
+    expected[line((20.5, 20.5), (80.5, 20.5), DEFAULT)] = POSITIVE
+    same(tab.served.mask(0), expected)
+
+
 def test_a_pen_draws_and_its_other_end_erases(tab: Tab) -> None:
     def stroke(start: Point, end: Point, buttons: int) -> None:
-        for kind, place in (("pointerdown", start), ("pointermove", end), ("pointerup", end)):
-            x, y = tab.at(*place)
-            init = {"pointerId": 7, "pointerType": "pen", "clientX": x, "clientY": y, "bubbles": True}
-            tab.page.dispatch_event("#canvas", kind, init | {"buttons": buttons})
+        for kind, place in (("down", start), ("move", end), ("up", end)):
+            pointer(tab, kind, place, buttons=buttons)
 
     stroke((20.5, 20.5), (80.5, 20.5), buttons=1)
     stroke((40.5, 20.5), (60.5, 20.5), buttons=32)
@@ -511,28 +532,14 @@ def test_a_pen_draws_and_its_other_end_erases(tab: Tab) -> None:
 
 
 def test_a_hand_that_rests_on_the_screen_does_not_disturb_a_pen(tab: Tab) -> None:
-    def pointer(kind: str, place: Point, pointer_id: int, pointer_type: str) -> None:
-        x, y = tab.at(*place)
-        init = {
-            "pointerId": pointer_id,
-            "pointerType": pointer_type,
-            "clientX": x,
-            "clientY": y,
-            "buttons": 1,
-        }
-        tab.page.dispatch_event("#canvas", kind, init | {"bubbles": True})
-
-    pointer("pointerdown", (100.5, 80.5), 3, "touch")
-    pointer("pointerdown", (20.5, 20.5), 7, "pen")
-    pointer("pointerdown", (90.5, 80.5), 4, "touch")
-    pointer("pointermove", (90.5, 85.5), 4, "touch")
-    pointer("pointermove", (60.5, 20.5), 7, "pen")
-    for place, pointer_id, kind in (
-        ((60.5, 20.5), 7, "pen"),
-        ((90.5, 85.5), 4, "touch"),
-        ((100.5, 80.5), 3, "touch"),
-    ):
-        pointer("pointerup", place, pointer_id, kind)
+    pointer(tab, "down", (100.5, 80.5), 3, "touch")
+    pointer(tab, "down", (20.5, 20.5))
+    pointer(tab, "down", (90.5, 80.5), 4, "touch")
+    pointer(tab, "move", (90.5, 85.5), 4, "touch")
+    pointer(tab, "move", (60.5, 20.5))
+    pointer(tab, "up", (60.5, 20.5))
+    pointer(tab, "up", (90.5, 85.5), 4, "touch")
+    pointer(tab, "up", (100.5, 80.5), 3, "touch")
     tab.wait_saved()
     expected = unmarked()
     expected[line((20.5, 20.5), (60.5, 20.5), DEFAULT)] = POSITIVE

@@ -1,6 +1,8 @@
 // Mouse, pen and touch on the canvas: one draws, the middle button or the space bar pans, two fingers zoom and pan.
 
 const PEN_ERASER = 32; // in event.buttons
+const STILL = 10; // screen pixels that a finger moves before it is drawing for sure ...
+const SOON = 200; // ... and ms that two fingers of a pinch come after each other at most
 
 export class Pointers {
   /** Whether the space bar is held, and whether something was panned with it. */
@@ -13,6 +15,7 @@ export class Pointers {
   #mode = null; // draw, pan, pinch, or done (a pinch of which one finger is left)
   #kind = null; // mouse, pen or touch
   #erase = false;
+  #first = null; // where and when the first one was pressed: {x, y, time, moved}, moved once it is farther than STILL
 
   constructor(stage, editor) {
     this.#stage = stage;
@@ -50,8 +53,8 @@ export class Pointers {
     this.#editor.liftPen();
     if (event.pointerType === "pen" && this.#kind === "touch") this.#forget(); // the hand was there before the pen
     // A second finger zooms; whatever else comes while something is down is a hand that rests on the screen.
-    const second = event.pointerType === "touch" && this.#kind === "touch" && this.#down.size === 1;
-    if (this.#mode && !second) return;
+    if (this.#mode && !this.#isSecond(event)) return;
+    if (!this.#mode) this.#first = { ...at, time: event.timeStamp, moved: false };
     this.#kind = event.pointerType;
     this.#down.set(event.pointerId, at);
     this.#stage.held = true;
@@ -70,6 +73,12 @@ export class Pointers {
     canvas.dataset.mode = this.#mode;
   }
 
+  /** Whether a finger is the second one of a pinch, and no knuckle that comes to a stroke which is well under way. */
+  #isSecond({ pointerType, timeStamp }) {
+    if (pointerType !== "touch" || this.#kind !== "touch" || this.#down.size !== 1) return false;
+    return !this.drawing || !this.#first.moved || timeStamp - this.#first.time < SOON;
+  }
+
   #move(event) {
     const at = this.#stage.at(event);
     const before = this.#down.get(event.pointerId);
@@ -79,6 +88,7 @@ export class Pointers {
       this.#hover(at);
       return;
     }
+    if (Math.hypot(at.x - this.#first.x, at.y - this.#first.y) > STILL) this.#first.moved = true;
     if (this.#mode === "draw") {
       this.#hover(at);
       // A fast pointer has been at several places since the last event. A script's events have none of these.
