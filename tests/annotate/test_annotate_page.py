@@ -546,6 +546,33 @@ def test_a_hand_that_rests_on_the_screen_does_not_disturb_a_pen(tab: Tab) -> Non
     same(tab.served.mask(0), expected)
 
 
+def test_fingers_do_not_draw_once_a_pen_was_seen_unless_they_are_to(tab: Tab) -> None:
+    def press(*places: Point, of: str = "touch") -> None:
+        for kind, place in (("down", places[0]), ("move", places[-1]), ("up", places[-1])):
+            pointer(tab, kind, place, 3, of)
+
+    assert tab.page.get_by_label("Draw with fingers").is_hidden()
+    press((20.5, 20.5), of="pen")
+    tab.wait_message("fingers move and zoom")
+    before = view(tab)
+    press((90.5, 80.5))
+    tab.page.wait_for_timeout(100)
+    assert view(tab) == before
+    press((60.5, 45.5), (80.5, 45.5))
+    tab.page.wait_for_timeout(100)
+    assert view(tab)[1] > before[1]
+    expected = unmarked()
+    expected[line((20.5, 20.5), (20.5, 20.5), DEFAULT)] = POSITIVE
+    tab.wait_saved()
+    same(tab.served.mask(0), expected)
+    tab.page.get_by_label("Draw with fingers").focus()
+    tab.page.keyboard.press(" ")
+    press((90.5, 80.5))
+    expected[line((90.5, 80.5), (90.5, 80.5), DEFAULT)] = POSITIVE
+    tab.wait_saved()
+    same(tab.served.mask(0), expected)
+
+
 def test_a_window_that_moves_to_a_denser_screen(browser: "Browser", one_tab: Tab) -> None:
     one_tab.renew()
     tab = Tab(browser, one_tab.served).open()

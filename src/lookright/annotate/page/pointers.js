@@ -1,4 +1,7 @@
 // Mouse, pen and touch on the canvas: one draws, the middle button or the space bar pans, two fingers zoom and pan.
+// Once a pen was seen, fingers do not draw, as a hand rests on the screen then: one finger pans.
+
+import { byId, say } from "./dom.js";
 
 const PEN_ERASER = 32; // in event.buttons
 const STILL = 10; // screen pixels that a finger moves before it is drawing for sure ...
@@ -15,6 +18,7 @@ export class Pointers {
   #mode = null; // draw, pan, pinch, or done (a pinch of which one finger is left)
   #kind = null; // mouse, pen or touch
   #erase = false;
+  #penSeen = false;
   #first = null; // where and when the first one was pressed: {x, y, time, moved}, moved once it is farther than STILL
 
   constructor(stage, editor) {
@@ -49,6 +53,7 @@ export class Pointers {
       // It was lifted in the meantime: the stroke ends with what is known of it.
     }
     const at = this.#stage.at(event);
+    if (event.pointerType === "pen") this.#seePen();
     this.#stage.crossHair = null;
     this.#editor.liftPen();
     if (event.pointerType === "pen" && this.#kind === "touch") this.#forget(); // the hand was there before the pen
@@ -61,7 +66,7 @@ export class Pointers {
     if (this.#down.size === 2) {
       if (this.drawing) this.#editor.abort();
       this.#mode = "pinch";
-    } else if (event.button === 1 || this.space) {
+    } else if (event.button === 1 || this.space || this.#mayNotDraw(event)) {
       this.#mode = "pan";
       this.panned = true;
     } else {
@@ -71,6 +76,17 @@ export class Pointers {
       this.#editor.press(this.#stage.view.toPhoto(at), this.#erase);
     }
     canvas.dataset.mode = this.#mode;
+  }
+
+  #seePen() {
+    if (this.#penSeen) return;
+    this.#penSeen = true;
+    byId("fingers-check").hidden = false;
+    say('Beside the pen, fingers move and zoom the photo; "Draw with fingers", below, changes that');
+  }
+
+  #mayNotDraw({ pointerType }) {
+    return pointerType === "touch" && this.#penSeen && !byId("fingers").checked;
   }
 
   /** Whether a finger is the second one of a pinch, and no knuckle that comes to a stroke which is well under way. */
@@ -97,7 +113,8 @@ export class Pointers {
         this.#editor.move(this.#stage.view.toPhoto(this.#stage.at(each)));
       }
     } else if (this.#mode === "pan") {
-      this.#stage.view.pan(at.x - before.x, at.y - before.y);
+      // A hand that rests moves a little.
+      if (this.#kind !== "touch" || this.#first.moved) this.#stage.view.pan(at.x - before.x, at.y - before.y);
     } else if (this.#mode === "pinch") {
       this.#pinch(event.pointerId, before, at);
     }
