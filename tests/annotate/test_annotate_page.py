@@ -341,6 +341,27 @@ def test_the_photo_stays_between_the_corners_of_a_polygon(tab: Tab) -> None:
     crowd(tab, 0)
 
 
+@pytest.mark.parametrize("tool", ["brush", "box", "superpixel"])
+def test_escape_gives_up_what_is_being_drawn(tab: Tab, tool: str) -> None:
+    tab.choose(tool)
+    if tool == "superpixel":
+        tab.page.wait_for_selector("#canvas[data-regions=shown]")
+    tab.page.mouse.move(*tab.at(20.5, 20.5))
+    tab.page.mouse.down()
+    tab.page.mouse.move(*tab.at(60.5, 60.5))
+    tab.page.keyboard.press("Escape")
+    tab.page.mouse.move(*tab.at(80.5, 60.5))
+    tab.page.mouse.up()
+    tab.wait_message("Given up")
+    assert tab.page.locator("#undo").get_attribute("aria-disabled") == "true"
+    tab.choose("brush")
+    tab.click(40.5, 30.5)
+    tab.wait_saved()
+    expected = unmarked()
+    expected[line((40.5, 30.5), (40.5, 30.5), DEFAULT)] = POSITIVE
+    same(tab.served.mask(0), expected)
+
+
 @pytest.mark.parametrize("control", ["input[value=negative]", "#fit", "#size", "#undo"])
 def test_space_moves_the_photo_whatever_was_clicked_before(tab: Tab, control: str) -> None:
     tab.page.locator("#zoom-in").click()

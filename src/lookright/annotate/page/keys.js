@@ -16,7 +16,7 @@ const KEYS = [
   { key: "]", action: "larger", what: "Larger brush, or finer superpixels", again: true },
   { key: "c", action: "finish", what: "Close the polygon" },
   { key: "Backspace", action: "stepBack", what: "Remove the last corner", again: true },
-  { key: "Escape", shown: "Esc", action: "cancel", what: "Give up the shape, lift the brush" },
+  { key: "Escape", shown: "Esc", action: "cancel", what: "Give up the stroke or shape, lift the brush" },
   { key: "z", action: "undo", what: "Undo", also: "Ctrl Z", again: true },
   { key: "shift z", shown: "Shift Z", action: "redo", what: "Redo", also: "Ctrl Y", again: true },
   { group: "Images" },
@@ -77,7 +77,7 @@ export class Keys {
   #press(event) {
     const { stage, editor, pointers, crossHair } = this.#parts;
     if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
-    if (event.target.matches(TYPING) || pointers.drawing) return;
+    if (event.target.matches(TYPING) || (pointers.drawing && event.key !== "Escape")) return;
     const onCanvas = event.target === stage.canvas;
     // AltGr writes [ and ] on some keyboards, and looks like ctrl with alt.
     const writes = event.getModifierState("AltGraph");

@@ -116,7 +116,10 @@ async function start() {
     larger: () => controls.resize(1),
     finish: () => editor.finish(),
     stepBack: () => editor.stepBack(),
-    cancel: () => editor.cancel(),
+    cancel() {
+      if (pointers.giveUp()) say("Given up");
+      editor.cancel();
+    },
     undo: () => editor.undo(),
     redo: () => editor.redo(),
     next: () => work.next(),

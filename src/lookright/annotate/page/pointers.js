@@ -43,6 +43,14 @@ export class Pointers {
     return this.#mode === "draw";
   }
 
+  /** Give up the stroke that is being drawn, whose pointer is still down: whether there was one. */
+  giveUp() {
+    if (!this.drawing) return false;
+    this.#editor.abort();
+    this.#mode = "done";
+    return true;
+  }
+
   #press(event) {
     const { canvas } = this.#stage;
     if (event.button > 1 && event.pointerType === "mouse") return;
