@@ -221,6 +221,35 @@ def test_keys_do_what_their_list_says(wide: Tab) -> None:
     assert zooms[0] == zooms[2] != zooms[1]
 
 
+def test_letter_keys_work_on_keyboards_of_other_scripts(wide: Tab) -> None:
+    def press(key: str, code: str, **held: bool) -> None:
+        wide.page.dispatch_event("#canvas", "keydown", {"key": key, "code": code, "bubbles": True, **held})
+
+    # Russian, Greek, Hebrew, Arabic (one key that writes two letters), Persian digits
+    for key, code, tool in (
+        ("у", "KeyE", "eraser"),
+        ("π", "KeyP", "polygon"),
+        ("ר", "KeyR", "box"),
+        ("س", "KeyS", "superpixel"),
+        ("لا", "KeyB", "brush"),
+    ):
+        press(key, code)
+        assert wide.page.locator("input[name=tool]:checked").get_attribute("value") == tool
+    for key, code, ink in (("۲", "Digit2", "negative"), ("۱", "Digit1", "positive")):
+        press(key, code)
+        assert wide.page.locator("input[name=ink]:checked").get_attribute("value") == ink
+    for key, code, held, said in (
+        ("ъ", "BracketRight", {}, "Brush 9"),
+        ("я", "KeyZ", {"ctrlKey": True}, "Nothing to undo"),
+        ("Я", "KeyZ", {"shiftKey": True}, "Nothing to redo"),
+        ("х", "BracketLeft", {}, "Brush 7"),
+    ):
+        press(key, code, **held)
+        wide.wait_message(said)
+    press("é", "KeyE")  # a Latin letter is what it is
+    assert wide.page.locator("input[name=tool]:checked").get_attribute("value") == "brush"
+
+
 def test_the_list_of_keys_opens_and_closes(wide: Tab) -> None:
     page = wide.page
     page.keyboard.press("?")

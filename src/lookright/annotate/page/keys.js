@@ -46,6 +46,13 @@ const OTHERS = [
 
 const TYPING = 'select, textarea, input:not([type="radio"], [type="checkbox"], [type="range"])';
 
+/** What a key writes; on a keyboard of another script, what the key at its place writes on a Latin one. */
+function latin({ key, code }) {
+  const isOther = /^[\p{L}\p{M}\p{Nd}]+$/u.test(key) && !/[\p{Script=Latin}0-9]/u.test(key);
+  if (!isOther) return key;
+  return /^(?:Key|Digit)(.)$/.exec(code)?.[1] ?? { BracketLeft: "[", BracketRight: "]" }[code] ?? key;
+}
+
 export class Keys {
   #actions;
   #parts;
@@ -106,7 +113,7 @@ export class Keys {
   }
 
   #withControl(event) {
-    const key = event.key.toLowerCase();
+    const key = latin(event).toLowerCase();
     const action = key === "y" || (key === "z" && event.shiftKey) ? "redo" : key === "z" ? "undo" : null;
     if (!action) return;
     event.preventDefault();
@@ -114,8 +121,9 @@ export class Keys {
   }
 
   #act(event) {
-    if (!byId("letters").checked && event.key.length === 1 && event.key !== "?") return false;
-    const letter = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = latin(event);
+    if (!byId("letters").checked && key.length === 1 && key !== "?") return false;
+    const letter = key.length === 1 ? key.toLowerCase() : key;
     const isLetter = letter >= "a" && letter <= "z" && letter.length === 1;
     const pressed = isLetter && event.shiftKey ? `shift ${letter}` : letter === "=" ? "+" : letter;
     const found = KEYS.find(({ key }) => key === pressed);
