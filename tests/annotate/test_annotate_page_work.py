@@ -380,6 +380,37 @@ def test_an_image_with_marks_has_something_to_mark(tab: Tab) -> None:
     assert tab.page.evaluate("location.hash") == "#image-0"
 
 
+def test_a_begun_polygon_is_not_lost(tab: Tab) -> None:
+    corners = [(20, 20), (60, 20), (60, 50)]
+    tab.drag(*BOX)
+    tab.page.keyboard.press("p")
+    for corner in corners:
+        tab.click(*corner)
+    tab.wait_message("Corner 3")
+    tab.page.locator("#clear").click()
+    tab.wait_message("undo brings them back")
+    tab.page.keyboard.press("z")
+    tab.wait_message("Undone")  # the marks come back, the corners stay
+    for leave in ("n", "k", "list"):
+        tab.page.keyboard.press("b")
+        tab.wait_message("Tool: brush. The polygon of 3 corners waits.")
+        if leave == "list":
+            tab.page.locator("#list button").nth(2).click()
+        else:
+            tab.page.keyboard.press(leave)
+        tab.wait_message("The polygon of 3 corners is not finished")
+        assert tab.page.locator("input[name=tool]:checked").get_attribute("value") == "polygon"
+    assert tab.page.evaluate("location.hash") == "#image-0"
+    tab.page.keyboard.press("c")
+    tab.wait_saved()
+    mask = on_disk(tab)
+    assert mask[25, 25] == mask[25, 50] == 255  # box and polygon
+    assert tab.served.status(0) == "marked"
+    tab.page.keyboard.press("n")
+    tab.wait("location.hash !== '#image-0'")
+    tab.wait_open(None)
+
+
 def test_next_leads_through_all_open_images(tab: Tab) -> None:
     seen = []
     for _ in range(6):

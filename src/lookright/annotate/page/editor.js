@@ -1,8 +1,9 @@
 // The desk that tools work on: the marks of the image that is open, the ink and tool in hand, undo and redo.
 
+import { Box, Polygon } from "./cornered.js";
 import { History } from "./history.js";
 import { POSITIVE, NEGATIVE, UNMARKED } from "./marks.js";
-import { Box, Brush, Eraser, Polygon, Superpixel } from "./tools.js";
+import { Brush, Eraser, Superpixel } from "./tools.js";
 
 export const SIZES = [1, 2, 3, 4, 5, 7, 9, 12, 16, 20, 26, 34, 44, 58, 76, 100, 130, 170, 220, 300];
 export const INKS = { positive: POSITIVE, negative: NEGATIVE };
@@ -20,11 +21,17 @@ export class Editor {
   #stage;
   #tools;
   #onChange;
+  #onShape;
+  #cornerAt = 0; // how many steps there were when the last corner was set
 
-  /** `onChange()` is called after every step; `say(text)` tells the person something. */
-  constructor(stage, { onChange, say }) {
+  /**
+   * `onChange()` is called after every step, `onShape(tool)` where that tool is needed to finish a shape;
+   * `say(text)` tells the person something.
+   */
+  constructor(stage, { onChange, onShape, say }) {
     this.#stage = stage;
     this.#onChange = onChange;
+    this.#onShape = onShape;
     this.say = say;
     this.#tools = {
       brush: new Brush(this),
@@ -33,12 +40,14 @@ export class Editor {
       box: new Box(this),
       superpixel: new Superpixel(this),
     };
+    stage.tools = Object.values(this.#tools);
     this.choose("brush");
   }
 
   /** Work on these marks; null for none. */
   open(marks) {
-    this.cancel();
+    this.liftPen();
+    if (this.marks) for (const tool of Object.values(this.#tools)) tool.cancel();
     this.marks = marks;
     this.history = marks && new History(marks);
     this.regions = null;
@@ -48,13 +57,34 @@ export class Editor {
     }
   }
 
-  /** Take a tool in hand, by name. */
+  /** Take a tool in hand, by name. A shape that is begun with another one waits. */
   choose(name) {
-    this.cancel();
+    this.#settle();
     this.tool = this.#tools[name];
     this.toolName = name;
     this.#stage.tool = this.tool;
     this.refresh();
+  }
+
+  /** The tools, by name, that have begun a shape. */
+  get #begun() {
+    return Object.entries(this.#tools).filter(([, tool]) => tool.begun);
+  }
+
+  /** What waits for another tool to be in hand again, as a sentence; "" for nothing. */
+  get waiting() {
+    const [found] = this.#begun.filter(([name]) => name !== this.toolName);
+    return found ? `${found[1].shape} waits.` : "";
+  }
+
+  /** Whether no shape is begun, which would be lost with the image. One that is is said, and its tool taken in hand. */
+  mayLeave() {
+    const [found] = this.#begun;
+    if (!found) return true;
+    const [name, tool] = found;
+    if (name !== this.toolName) this.#onShape(name);
+    this.say(`${tool.shape} is not finished: finish it first, or give it up (Esc)`);
+    return false;
   }
 
   /** How near, in photo pixels, a press has to be to a corner. */
@@ -73,7 +103,10 @@ export class Editor {
   }
 
   release(point, erase) {
-    if (this.marks) this.tool.release(point, erase);
+    if (this.marks) {
+      this.tool.release(point, erase);
+      if (this.tool.begun) this.#cornerAt = this.history.depth;
+    }
     this.refresh();
   }
 
@@ -142,7 +175,7 @@ export class Editor {
   /** Change marks in one step: `change(marks)` writes into them. */
   apply(change) {
     if (!this.marks) return false;
-    this.cancel();
+    this.#settle();
     change(this.marks);
     return this.commit();
   }
@@ -180,13 +213,19 @@ export class Editor {
     this.#stage.refresh();
   }
 
+  /** End what is under way, but keep the corners of a shape. */
+  #settle() {
+    this.liftPen();
+    if (this.marks) this.tool.abort();
+  }
+
   #step(direction, done, none) {
     if (!this.marks) return;
-    if (this.tool.begun) {
-      if (direction === "undo") this.stepBack();
+    if (direction === "undo" && this.tool.begun && this.history.depth <= this.#cornerAt) {
+      this.stepBack(); // the last corner is newer than the last step
       return;
     }
-    this.cancel();
+    this.#settle();
     const moved = this.history[direction]();
     if (moved) this.#onChange();
     this.say(moved ? done : none);

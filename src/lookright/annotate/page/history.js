@@ -51,8 +51,13 @@ export class History {
     this.committed = marks.values.slice();
   }
 
+  /** How many steps can be undone. */
+  get depth() {
+    return this.#past.length;
+  }
+
   get canUndo() {
-    return this.#past.length > 0;
+    return this.depth > 0;
   }
 
   get canRedo() {

@@ -37,7 +37,11 @@ async function start() {
     controls?.update();
     compare?.update();
   });
-  const editor = new Editor(stage, { onChange: () => work.saver?.touch(), say });
+  const editor = new Editor(stage, {
+    onChange: () => work.saver?.touch(),
+    onShape: (tool) => controls.chooseTool(tool),
+    say,
+  });
   const regions = new RegionLoader(stage, editor);
   const model = new Model(stage, editor, say);
   compare = new Compare(stage, say);
@@ -109,7 +113,10 @@ async function start() {
   const back = () => (hasBefore() ? history.back() : say("There is no image before this one"));
   const tools = ["brush", "eraser", "polygon", "box", "superpixel"];
   const actions = {
-    ...Object.fromEntries(tools.map((name) => [name, () => (controls.chooseTool(name), say(`Tool: ${name}`))])),
+    ...Object.fromEntries(tools.map((name) => [name, () => {
+      controls.chooseTool(name);
+      say([`Tool: ${name}`, editor.waiting].filter(Boolean).join(". "));
+    }])),
     positive: () => (controls.chooseInk("positive"), say("Ink: look here")),
     negative: () => (controls.chooseInk("negative"), say("Ink: not here")),
     smaller: () => controls.resize(-1),

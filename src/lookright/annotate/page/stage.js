@@ -14,6 +14,8 @@ export class Stage {
   hover = null;
   crossHair = null;
   tool = null;
+  /** All tools: of those that are not in hand, the shapes that are begun are shown. */
+  tools = [];
   /** Whether a pointer is down: until it is lifted, the photo stays where it is in the window. */
   held = false;
 
@@ -125,6 +127,7 @@ export class Stage {
     context.drawImage(this.#inks.picture(view, dense, canvas.width, canvas.height), ...whole);
     if (this.preview) this.#layer(context, this.preview, 0.6, view.scale * dense < 1);
 
+    for (const tool of this.tools) if (tool !== this.tool && tool.begun) tool.draw(pen(context, view), null);
     this.tool?.draw(pen(context, view), this.crossHair ?? this.hover);
     if (this.crossHair) drawCrossHair(context, view.toScreen(this.crossHair));
 

@@ -1,11 +1,12 @@
 // The tools. Each is told where the pointer (or the keyboard's cross-hair) presses, moves and lifts, in photo pixels,
 // and writes into the marks of the desk, which has: marks, ink, size, regions, commit(), revert(), say(text).
-// `abort` takes back a press that turned out to be none (a second finger came); `cancel` also gives up a shape.
+// `abort` takes back a press that turned out to be none (a second finger came); `cancel` also gives up a shape. A shape
+// that is begun (cornered.js) stays so while another tool is in hand.
 
 import { UNMARKED } from "./marks.js";
-import { fillBox, fillLine, fillPolygon, fillWhere } from "./shapes.js";
+import { fillLine, fillWhere } from "./shapes.js";
 
-class Tool {
+export class Tool {
   /** Whether the keyboard holds the tool down between two presses, and draws by moving. */
   holds = false;
 
@@ -16,6 +17,11 @@ class Tool {
   /** Whether a shape is begun and not finished: how many points it has. */
   get begun() {
     return 0;
+  }
+
+  /** What is begun, in words. */
+  get shape() {
+    return "";
   }
 
   press() {}
@@ -70,124 +76,6 @@ export class Brush extends Tool {
 export class Eraser extends Brush {
   value() {
     return UNMARKED;
-  }
-}
-
-export class Polygon extends Tool {
-  #corners = [];
-  #pressed = null;
-
-  get begun() {
-    return this.#corners.length;
-  }
-
-  press(point, erase) {
-    this.#pressed = { point, erase };
-  }
-
-  move(point) {
-    if (this.#pressed) this.#pressed.point = point;
-  }
-
-  release() {
-    if (!this.#pressed) return;
-    const { point, erase } = this.#pressed;
-    this.#pressed = null;
-    const near = (corner) => corner && Math.hypot(corner.x - point.x, corner.y - point.y) <= this.desk.reach;
-    const [first, last] = [this.#corners[0], this.#corners.at(-1)];
-    if (near(first) || near(last)) {
-      if (this.#corners.length > 2) this.finish(erase);
-      return;
-    }
-    this.#corners.push(point);
-    this.desk.say(`Corner ${this.#corners.length} of the polygon`);
-  }
-
-  abort() {
-    this.#pressed = null;
-  }
-
-  cancel() {
-    this.abort();
-    if (this.#corners.length) this.desk.say("The polygon was given up");
-    this.#corners = [];
-  }
-
-  finish(erase = false) {
-    if (this.#corners.length < 3) {
-      this.desk.say("A polygon needs three corners");
-      return;
-    }
-    fillPolygon(this.desk.marks, this.#corners, erase ? UNMARKED : this.desk.ink);
-    this.#corners = [];
-    if (this.desk.commit()) this.desk.say("Polygon filled");
-  }
-
-  stepBack() {
-    this.#corners.pop();
-  }
-
-  draw(pen, hover) {
-    if (!this.#corners.length) return;
-    pen.line(hover ? [...this.#corners, hover] : this.#corners, true);
-    this.#corners.forEach((corner) => pen.handle(corner));
-  }
-}
-
-export class Box extends Tool {
-  #start = null;
-  #pressed = null; // where the pointer went down
-  #waits = false; // the first corner was set with a click, the second is to come
-
-  get begun() {
-    return this.#waits ? 1 : 0;
-  }
-
-  press(point) {
-    this.#pressed = point;
-    this.#start ??= point;
-  }
-
-  release(point, erase) {
-    if (!this.#pressed) return;
-    const moved = Math.hypot(point.x - this.#pressed.x, point.y - this.#pressed.y) > this.desk.reach / 3;
-    this.#pressed = null;
-    if (!moved && !this.#waits) {
-      this.#waits = true;
-      this.desk.say("First corner of the box; the next press sets the other one");
-      return;
-    }
-    fillBox(this.desk.marks, this.#start, point, erase ? UNMARKED : this.desk.ink);
-    this.#forget();
-    if (this.desk.commit()) this.desk.say("Box filled");
-  }
-
-  abort() {
-    this.#pressed = null;
-    if (!this.#waits) this.#start = null;
-  }
-
-  cancel() {
-    if (this.#waits) this.desk.say("The box was given up");
-    this.#forget();
-  }
-
-  stepBack() {
-    this.#forget();
-  }
-
-  #forget() {
-    this.#start = this.#pressed = null;
-    this.#waits = false;
-  }
-
-  draw(pen, hover) {
-    if (!this.#start || !hover) return;
-    const [a, b] = [this.#start, hover];
-    const [left, right] = [Math.floor(Math.min(a.x, b.x)), Math.floor(Math.max(a.x, b.x)) + 1];
-    const [top, bottom] = [Math.floor(Math.min(a.y, b.y)), Math.floor(Math.max(a.y, b.y)) + 1];
-    const corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
-    pen.line(corners.map(([x, y]) => ({ x, y })), true);
   }
 }
 

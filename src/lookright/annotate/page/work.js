@@ -86,6 +86,7 @@ export class Work {
 
   /** Open the open image that teaches most. */
   async next() {
+    if (!this.#editor.mayLeave()) return;
     let found;
     try {
       found = await this.#turn.next(this.#wanted);
@@ -100,7 +101,7 @@ export class Work {
   /** Say that there is nothing to mark, or skip, and go on; said twice, the image is open again. */
   async finish(status) {
     if (this.#failed && status === "skipped") return this.#skipFailed();
-    if (!this.#isOpen()) return;
+    if (!this.#isOpen() || !this.#editor.mayLeave()) return;
     this.#editor.liftPen();
     if (status === "nothing" && !this.#editor.marks.empty) {
       say("This image has marks; clear them first if there is nothing to mark");
@@ -120,7 +121,7 @@ export class Work {
 
   /** Write the marks to start with as they are, and go on. */
   async accept() {
-    if (!this.#isOpen()) return;
+    if (!this.#isOpen() || !this.#editor.mayLeave()) return;
     const { saver } = this;
     if (!this.info.start) {
       say(this.#editor.marks.empty ? "There are no marks to accept here" : "The marks here are yours already");
@@ -180,6 +181,7 @@ export class Work {
   /** Whether everything of this image is saved, or is to be given up. */
   async #leave() {
     const { saver } = this;
+    if (!this.#editor.mayLeave()) return false;
     this.#editor.cancel();
     while (saver && !(await saver.flush())) {
       if (saver.state === "conflict") {
