@@ -669,6 +669,27 @@ def test_a_map_that_is_being_computed_is_asked_for_once(with_model: Tab) -> None
     assert page.locator("#canvas").screenshot() != plain
 
 
+def test_regions_and_maps_that_failed_can_be_asked_for_again(with_model: Tab) -> None:
+    page = with_model.page
+    for pattern in ("**/superpixels?*", "**/map?of=old"):
+        page.route(pattern, lambda route: route.abort(), times=1)
+    with_model.choose("superpixel")
+    with_model.wait_message("The regions are not to be had; press the photo")
+    with_model.click(30.5, 20.5)
+    with_model.wait_message("asked for once more")
+    page.wait_for_selector("#canvas[data-regions=shown]")
+    with_model.click(30.5, 20.5)
+    with_model.wait_message("1 region filled")
+    page.keyboard.press("m")
+    with_model.wait_message("The map is not to be had")
+    assert not page.locator("#map-shown").is_checked()
+    with page.expect_response("**/map?of=old"):
+        page.keyboard.press("m")
+    assert page.locator("#map-shown").is_checked()
+    assert all("ERR_FAILED" in error for error in with_model.errors)
+    with_model.errors.clear()
+
+
 def test_the_highest_part_of_the_map_is_a_start(with_model: Tab) -> None:
     with with_model.page.expect_response(re.compile(r"region\?share=0\.16$")):
         with_model.page.locator("#share").press("ArrowRight")

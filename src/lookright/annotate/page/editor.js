@@ -14,6 +14,8 @@ export class Editor {
   marks = null;
   history = null;
   regions = null;
+  /** Called where regions are needed that are not there. */
+  missRegions = () => {};
   ink = POSITIVE;
   size = 0; // of the brush in photo pixels; 0: not chosen yet
   penDown = false; // the keyboard holds the brush down

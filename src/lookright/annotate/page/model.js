@@ -82,7 +82,10 @@ export class Model {
     const picture = await asking;
     if (asking !== this.#asking) return; // of an image that was open before
     this.#asking = null;
-    if (!picture) return;
+    if (!picture) {
+      byId("map-shown").checked = false; // a press of it asks once more
+      return;
+    }
     this.#picture = picture;
     this.#showMap();
   }

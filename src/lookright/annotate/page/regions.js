@@ -82,10 +82,15 @@ export class RegionLoader {
   #editor;
   #index = null;
   #ticket = 0; // of the newest question: an older answer is not wanted any more
+  #failed = false; // whether there was no answer
 
   constructor(stage, editor) {
     this.#stage = stage;
     this.#editor = editor;
+    editor.missRegions = () => {
+      say(this.#failed ? "The regions are asked for once more" : "The regions are still being computed");
+      if (this.#failed) this.#load();
+    };
     byId("level").addEventListener("change", () => this.#load());
   }
 
@@ -103,6 +108,7 @@ export class RegionLoader {
 
   async #load() {
     const ticket = ++this.#ticket;
+    this.#failed = false;
     this.#editor.regions = null;
     this.#show();
     if (this.#index === null || this.#editor.toolName !== "superpixel") return;
@@ -114,7 +120,9 @@ export class RegionLoader {
       this.#editor.regions = regions;
       this.#show();
     } catch (error) {
-      if (ticket === this.#ticket) say(`The regions are not to be had: ${error.message}`);
+      if (ticket !== this.#ticket) return;
+      this.#failed = true;
+      say(`The regions are not to be had; press the photo to ask once more: ${error.message}`);
     }
   }
 

@@ -1,5 +1,5 @@
 // The tools. Each is told where the pointer (or the keyboard's cross-hair) presses, moves and lifts, in photo pixels,
-// and writes into the marks of the desk, which has: marks, ink, size, regions, commit(), revert(), say(text).
+// and writes into the marks of the desk, which has: marks, ink, size, regions, missRegions(), commit(), revert(), say(text).
 // `abort` takes back a press that turned out to be none (a second finger came); `cancel` also gives up a shape. A shape
 // that is begun (cornered.js) stays so while another tool is in hand.
 
@@ -86,7 +86,7 @@ export class Superpixel extends Tool {
   press(point, erase) {
     const { regions, marks, ink } = this.desk;
     if (!regions) {
-      this.desk.say("The regions are still being computed");
+      this.desk.missRegions();
       return;
     }
     // A region that has the ink already is cleared: a second click takes the first one back.
