@@ -173,6 +173,13 @@ def test_a_polygon_can_be_corrected_and_given_up(tab: Tab) -> None:
         tab.click(*corner)
     tab.page.keyboard.press("Escape")
     tab.wait_message("given up")
+    tab.click(10, 10)
+    tab.page.keyboard.press("Backspace")
+    tab.wait_message("Corner removed, none left")
+    tab.choose("box")
+    tab.click(10, 10)
+    tab.page.keyboard.press("z")
+    tab.wait_message("Corner of the box removed")
     tab.page.keyboard.press("z")
     tab.wait_saved()
     assert tab.served.mask(0) is None
@@ -437,6 +444,7 @@ def test_polygons_and_superpixels_with_the_keyboard_alone(tab: Tab) -> None:
     keys.press("Enter")
     tab.wait_message("Corner 3")
     keys.press("Backspace")  # that one was wrong
+    tab.wait_message("Corner removed, 2 left")
     walk(tab, -23, 18)
     keys.press(" ")
     tab.wait_message("Corner 3")

@@ -59,7 +59,7 @@ export class Polygon extends Tool {
   }
 
   stepBack() {
-    this.#corners.pop();
+    if (this.#corners.pop()) this.desk.say(`Corner removed, ${this.begun || "none"} left`);
   }
 
   draw(pen, hover) {
@@ -112,6 +112,7 @@ export class Box extends Tool {
   }
 
   stepBack() {
+    if (this.#waits) this.desk.say("Corner of the box removed");
     this.#forget();
   }
 
