@@ -702,6 +702,24 @@ def test_the_highest_part_of_the_map_is_a_start(with_model: Tab) -> None:
     np.testing.assert_array_equal(on_disk(with_model), expected)
 
 
+def test_the_brush_fits_each_photo_until_its_size_is_chosen(browser: "Browser", tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "data", 1)
+    draw_photo(1, 600, 400).save(data / "images/house/house00.png")
+    with served(data) as server:
+        tab = Tab(browser, server).open(0)
+        sizes = [tab.page.locator("#size-shown").inner_text()]
+        for _ in range(2):
+            tab.page.keyboard.press("n")
+            tab.wait_open(1)
+            sizes.append(tab.page.locator("#size-shown").inner_text())
+            tab.page.keyboard.press("]")
+            tab.page.keyboard.press("Shift+N")
+            tab.wait_open(0)
+            sizes.append(tab.page.locator("#size-shown").inner_text())
+        assert sizes == ["7 px", "34 px", "44 px", "44 px", "58 px"]
+        tab.close()
+
+
 def test_without_a_model_nothing_of_it_is_shown(tab: Tab) -> None:
     assert tab.page.locator("#model").is_hidden()
     tab.page.keyboard.press("m")

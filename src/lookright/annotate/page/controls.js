@@ -24,10 +24,7 @@ export class Controls {
     const size = byId("size");
     size.max = SIZES.length - 1;
     byId("level").addEventListener("input", () => this.update());
-    size.addEventListener("input", () => {
-      editor.size = SIZES[size.value];
-      editor.refresh();
-    });
+    size.addEventListener("input", () => editor.chooseSize(SIZES[size.value]));
     const presses = {
       "undo": () => editor.undo(),
       "redo": () => editor.redo(),
@@ -67,8 +64,7 @@ export class Controls {
       return;
     }
     const at = SIZES.indexOf(this.#editor.size) + direction;
-    this.#editor.size = SIZES[Math.min(Math.max(at, 0), SIZES.length - 1)];
-    this.#editor.refresh();
+    this.#editor.chooseSize(SIZES[Math.min(Math.max(at, 0), SIZES.length - 1)]);
     say(`Brush ${this.#editor.size} pixels wide`);
   }
 

@@ -17,13 +17,14 @@ export class Editor {
   /** Called where regions are needed that are not there. */
   missRegions = () => {};
   ink = POSITIVE;
-  size = 0; // of the brush in photo pixels; 0: not chosen yet
+  size = SIZES[0]; // of the brush in photo pixels
   penDown = false; // the keyboard holds the brush down
 
   #stage;
   #tools;
   #onChange;
   #onShape;
+  #sizeChosen = false; // by the person, for all images
   #cornerAt = 0; // how many steps there were when the last corner was set
 
   /**
@@ -53,10 +54,17 @@ export class Editor {
     this.marks = marks;
     this.history = marks && new History(marks);
     this.regions = null;
-    if (marks && !this.size) {
+    if (marks && !this.#sizeChosen) {
       const fair = Math.max(marks.width, marks.height) / 16;
       this.size = SIZES.findLast((size) => size <= fair) ?? SIZES[0];
     }
+  }
+
+  /** Draw as wide as this on all images. */
+  chooseSize(size) {
+    this.size = size;
+    this.#sizeChosen = true;
+    this.refresh();
   }
 
   /** Take a tool in hand, by name. A shape that is begun with another one waits. */
