@@ -648,6 +648,36 @@ def test_the_map_is_laid_over_the_photo(with_model: Tab) -> None:
     assert not with_model.page.locator("#map-shown").is_checked()
 
 
+def test_marks_can_be_hidden_and_come_back_when_something_is_drawn(with_model: Tab) -> None:
+    def picture() -> bytes:
+        with_model.page.mouse.move(*with_model.at(-10, -10))
+        with_model.page.wait_for_timeout(150)
+        return with_model.page.locator("#canvas").screenshot()
+
+    page = with_model.page
+    plain = picture()
+    with_model.choose("box")
+    with_model.drag(*BOX)
+    with_model.wait_saved()
+    marked = picture()
+    page.keyboard.press("h")
+    with_model.wait_message("Marks hidden")
+    assert picture() == plain != marked
+    page.locator("#list button").nth(1).click()
+    with_model.wait_open(1)
+    page.go_back()
+    with_model.wait_open(0)
+    with_model.wait_message("marks hidden")
+    assert picture() == plain
+    with_model.drag(*OTHER_BOX)
+    with_model.wait("document.querySelector('#marks-shown').checked")
+    page.keyboard.press("z")
+    assert picture() == marked
+    page.get_by_label("Show my marks").uncheck()
+    assert picture() == plain
+    np.testing.assert_array_equal(on_disk(with_model), boxed(BOX))
+
+
 def test_a_map_that_is_being_computed_is_asked_for_once(with_model: Tab) -> None:
     page = with_model.page
     waiting: list[Route] = []

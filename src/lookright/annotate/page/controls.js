@@ -13,11 +13,13 @@ const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)]
 
 export class Controls {
   #editor;
+  #stage;
   #onTool;
 
   /** `onTool()` is called when another tool was taken in hand. */
-  constructor(editor, onTool) {
+  constructor(editor, stage, onTool) {
     this.#editor = editor;
+    this.#stage = stage;
     this.#onTool = onTool;
     for (const radio of radios("tool")) radio.addEventListener("change", () => this.chooseTool(radio.value));
     for (const radio of radios("ink")) radio.addEventListener("change", () => this.chooseInk(radio.value));
@@ -25,6 +27,7 @@ export class Controls {
     size.max = SIZES.length - 1;
     byId("level").addEventListener("input", () => this.update());
     size.addEventListener("input", () => editor.chooseSize(SIZES[size.value]));
+    byId("marks-shown").addEventListener("change", () => this.toggleMarks());
     const presses = {
       "undo": () => editor.undo(),
       "redo": () => editor.redo(),
@@ -68,8 +71,16 @@ export class Controls {
     say(`Brush ${this.#editor.size} pixels wide`);
   }
 
-  /** Show what the editor has now. */
+  /** Look at the photo without the marks, or with them again. */
+  toggleMarks() {
+    this.#stage.marksShown = !this.#stage.marksShown;
+    this.#stage.refresh();
+    say(this.#stage.marksShown ? "Marks shown" : "Marks hidden; drawing shows them again");
+  }
+
+  /** Show what the editor and the stage have now. */
   update() {
+    byId("marks-shown").checked = this.#stage.marksShown;
     const { size, history, tool, toolName, marks } = this.#editor;
     byId("level-shown").textContent = `${byId("level").value} of ${byId("level").max}`;
     byId("size").value = SIZES.indexOf(size);

@@ -31,6 +31,7 @@ const KEYS = [
   { key: "+", action: "zoomIn", what: "Zoom in", also: "wheel, or two fingers", again: true },
   { key: "-", action: "zoomOut", what: "Zoom out", again: true },
   { key: "0", action: "fit", what: "Fit the photo" },
+  { key: "h", action: "marks", what: "Hide my marks, or show them" },
   { key: "?", action: "help", what: "This list" },
 ];
 

@@ -45,7 +45,7 @@ async function start() {
   const regions = new RegionLoader(stage, editor);
   const model = new Model(stage, editor, say);
   compare = new Compare(stage, say);
-  controls = new Controls(editor, () => regions.toolChanged());
+  controls = new Controls(editor, stage, () => regions.toolChanged());
 
   const list = new ImageList({
     classes: session.classes,
@@ -135,6 +135,7 @@ async function start() {
     nothing: () => work.finish("nothing"),
     skip: () => work.finish("skipped"),
     map: () => model.toggleMap(),
+    marks: () => controls.toggleMarks(),
     correct: () => correction.start(),
     zoomIn: () => zoom(ZOOM),
     zoomOut: () => zoom(1 / ZOOM),

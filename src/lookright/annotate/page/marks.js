@@ -23,7 +23,7 @@ export class Marks {
     this.values = values;
     /** What changed since the last step of the history, and since the canvas was last painted. */
     this.uncommitted = null;
-    this.unpainted = this.whole;
+    this.unpainted = null;
   }
 
   get whole() {

@@ -16,6 +16,8 @@ export class Stage {
   tool = null;
   /** All tools: of those that are not in hand, the shapes that are begun are shown. */
   tools = [];
+  /** Whether the marks are shown; they are again as soon as one is drawn. */
+  marksShown = true;
   /** Whether a pointer is down: until it is lifted, the photo stays where it is in the window. */
   held = false;
 
@@ -124,7 +126,9 @@ export class Stage {
     this.#drawBackdrop(dense);
     const whole = [0, 0, canvas.width / dense, canvas.height / dense];
     context.drawImage(this.#backdrop.canvas, ...whole);
-    context.drawImage(this.#inks.picture(view, dense, canvas.width, canvas.height), ...whole);
+    if (this.#marks.unpainted) this.marksShown = true;
+    const inks = this.#inks.picture(view, dense, canvas.width, canvas.height);
+    if (this.marksShown) context.drawImage(inks, ...whole);
     if (this.preview) this.#layer(context, this.preview, 0.6, view.scale * dense < 1);
 
     for (const tool of this.tools) if (tool !== this.tool && tool.begun) tool.draw(pen(context, view), null);

@@ -64,7 +64,7 @@ export class Work {
       if (remember) enter(index, before === null);
       this.#show();
       const { name, label, start } = this.info;
-      say(`${first}${shortened(name)}, ${label === null ? "without a class" : shortened(label)}${start ? `, marks from ${this.#source}` : ""}`);
+      say(`${first}${shortened(name)}, ${label === null ? "without a class" : shortened(label)}${start ? `, marks from ${this.#source}` : ""}${this.#stage.marksShown || marks.empty ? "" : ", marks hidden"}`);
       return true;
     } catch (error) {
       if (ticket === this.#ticket) this.#fail(error);
