@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 PAGE = Path(lookright.annotate.__file__).parent / "page"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "annotate.md"
 
-WIDTHS = {"phone": PHONE, "tablet": {"width": 900, "height": 700}, "wide": WIDE}
+ON_ITS_SIDE = {"width": 844, "height": 390}
+WIDTHS = {"phone": PHONE, "tablet": {"width": 900, "height": 700}, "wide": WIDE, "on its side": ON_ITS_SIDE}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,13 @@ def test_a_message_moves_nothing_whatever_its_length(tab: Tab) -> None:
         tab.wait_message(text.strip())
         assert tab.page.evaluate(places) == before
         over, window = tab.page.evaluate("[message.getBoundingClientRect().height, innerHeight]")
-        assert over < window / 4
+        assert over < window / 3
+
+
+def test_the_photo_has_most_of_a_phone_on_its_side(browser: "Browser", server: Served) -> None:
+    tab = Tab(browser, server, viewport=ON_ITS_SIDE, has_touch=True, is_mobile=True).open()
+    assert tab.page.evaluate("canvas.clientHeight / innerHeight") > 0.6
+    tab.close()
 
 
 def test_long_names_leave_the_photo_its_room(browser: "Browser", tmp_path: Path) -> None:
