@@ -106,6 +106,7 @@ export class Pointers {
   #move(event) {
     const at = this.#stage.at(event);
     const before = this.#down.get(event.pointerId);
+    if (event.pointerType === "pen") this.#seePen(); // many are seen before they touch
     if (!before) {
       if (this.#mode || this.#editor.penDown) return;
       this.#stage.crossHair = null;
