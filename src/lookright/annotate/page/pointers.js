@@ -90,7 +90,7 @@ export class Pointers {
     if (this.#penSeen) return;
     this.#penSeen = true;
     byId("fingers-check").hidden = false;
-    say('Beside the pen, fingers move and zoom the photo; "Draw with fingers", below, changes that');
+    say('Beside the pen, fingers move and zoom the photo; "Draw with fingers", below the tools, changes that');
   }
 
   #mayNotDraw({ pointerType }) {

@@ -194,7 +194,7 @@ export class Work {
       if (answer === "leave") break;
       if (answer !== "again") return false;
     }
-    return true;
+    return this.#editor.mayLeave(); // one may have been begun meanwhile
   }
 
   #close() {
