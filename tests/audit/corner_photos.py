@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 SIDE = 64
@@ -77,3 +78,8 @@ def looks_at_middle(num_classes: int) -> nn.Module:
     where = torch.zeros(1, 1, CELLS, CELLS)
     where[..., 3:5, 3:5] = 1
     return Looking(where, at=0.0)
+
+
+def attends(num_classes: int) -> nn.Module:
+    """The backbone `corner_photos:attends`: a transformer that has learnt nothing."""
+    return VisionTransformer(SIDE, CELLS, num_classes=num_classes, embed_dim=16, depth=2, num_heads=2)

@@ -11,6 +11,7 @@ from lookright.audit import Audit, Kind, audit, check_folder, write_tables
 from lookright.audit.page import render
 from lookright.config import DataConfig
 from lookright.errors import ConfigError, DataError, LookrightWarning
+from lookright.explainers import EXPLAINERS
 from lookright.metrics import Cell
 
 CORNER, MIDDLE = "corner_photos:looks_at_corner", "corner_photos:looks_at_middle"
@@ -128,6 +129,20 @@ def test_classes_that_the_model_does_not_know_are_told(unmarked: Path) -> None:
 def test_folders_are_matched_to_any_of_the_names_of_a_class(unmarked: Path) -> None:
     found = run(CORNER, unmarked, classes=("Plain, ordinary", "stamped"))
     assert found.accuracy == 1
+
+
+@pytest.mark.parametrize("explainer", [name for name, kind in EXPLAINERS.items() if not kind.needs.region])
+def test_every_explainer_of_whole_images_audits(explainer: str, tmp_path: Path) -> None:
+    """With what the network tells of its cells, for which its passes at other images do not count."""
+    data = write_photos(tmp_path / "photos", per_class=3, masks=True)
+    attends = EXPLAINERS[explainer].needs.attention
+    found = run("corner_photos:attends" if attends else CORNER, data, explainer=explainer)
+    assert len(found.looks) == 6
+    if not attends:
+        expected = run(CORNER, data).looks.outside
+        for name, column in found.looks.outside.items():
+            np.testing.assert_allclose(column, expected[name], atol=1e-5)
+        assert expected.keys() == found.looks.outside.keys() != set()
 
 
 def test_a_split_can_be_chosen(unmarked: Path) -> None:

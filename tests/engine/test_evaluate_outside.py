@@ -3,21 +3,26 @@
 import csv
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import nn
 
 from lookright.config import TrainConfig
 from lookright.data import ExplanationDataset, read_annotations
+from lookright.engine.checkpoint import load_checkpoint, save_checkpoint
 from lookright.engine.evaluate import evaluate
 from lookright.engine.run_data import make_dataset
+from lookright.engine.run_folder import RunFolder
 from lookright.engine.train import train
 from lookright.engine.trained_run import TrainedRun, open_run
+from lookright.explainers import EXPLAINERS
 from lookright.metrics import OUTSIDE, PerImage
 
 
@@ -32,6 +37,12 @@ def hidden_head(num_classes: int) -> nn.Module:
         *(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         *(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, num_classes)),
     )
+
+
+def explains_alone(name: str) -> bool:
+    """Whether it needs neither a part of the image nor attention, which this network has not."""
+    needs = EXPLAINERS[name].needs
+    return not (needs.region or needs.attention)
 
 
 def features_and_head(run: TrainedRun, images: torch.Tensor) -> tuple[NDArray[np.float64], nn.Linear]:
@@ -93,6 +104,21 @@ def test_the_means_are_those_of_the_rows_with_their_number(finished: Path) -> No
     again = PerImage.from_csv(folder / "per_image.csv")
     assert again.evidence_outside is not None
     assert np.nanmean(again.evidence_outside) == pytest.approx(figures["evidence_outside"]["value"])
+
+
+@pytest.mark.parametrize("explainer", [name for name in EXPLAINERS if explains_alone(name)])
+def test_they_are_the_same_whatever_explains(explainer: str, finished: Path, tmp_path: Path) -> None:
+    """Some explainers run the network at other images too."""
+    run = RunFolder(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("evaluation")))
+    config = yaml.safe_load(run.config_file.read_text())
+    run.config_file.write_text(yaml.safe_dump(config | {"explainer": explainer}))
+    tensors, facts = load_checkpoint(run.best)
+    save_checkpoint(run.best, tensors, facts | {"target_layer": None})
+    found = rows(evaluate(run.path, device="cpu", progress=False))
+    for photo, expected in rows(finished / "evaluation").items():
+        figures, others = ([r[name] for name in OUTSIDE] for r in (found[photo], expected))
+        assert [bool(value) for value in figures] == [bool(value) for value in others]
+        assert [float(v or 0) for v in figures] == pytest.approx([float(v or 0) for v in others], abs=1e-4)
 
 
 def test_a_deeper_head_has_no_such_columns_and_the_log_says_why(

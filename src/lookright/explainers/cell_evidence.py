@@ -72,21 +72,34 @@ class CellEvidence:
 
     @contextmanager
     def watch(self) -> Iterator[list[Tensor]]:
-        """Keep what the target layer gives while the context is open; the hook is gone afterwards.
+        """Keep what the target layer gives in the first forward pass while the context is open.
+
+        Explainers that make passes of their own, at other images, make them after the one that is explained.
+        The hooks are gone afterwards.
 
         Yields:
             empty, and after a forward pass the layer's output
         """
         seen: list[Tensor] = []
+        is_over = False
 
         def keep(module: nn.Module, args: Any, output: Tensor) -> None:
-            seen[:] = [output.detach().clone()]  # what follows may work in place
+            if not is_over:
+                seen[:] = [output.detach().clone()]  # what follows may work in place
 
-        handle = self._layer.module.register_forward_hook(keep)
+        def end(module: nn.Module, args: Any, output: Any) -> None:
+            nonlocal is_over
+            is_over = True
+
+        handles = [
+            self._layer.module.register_forward_hook(keep),
+            self.explainer.network.register_forward_hook(end),
+        ]
         try:
             yield seen
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
     def evidence(self, seen: list[Tensor]) -> Tensor:
         """Give e of a forward pass that was watched.
