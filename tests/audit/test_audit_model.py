@@ -70,7 +70,10 @@ def test_imagenet_has_a_thousand_names() -> None:
     ("model", "options", "message"),
     [
         ("runs/gone", {}, "model: the folder runs/gone does not exist"),
-        ("resnet19", {"weights": "none", "folders": ("a", "b")}, "backbone: 'resnet19'"),
+        ("resnet19", {"weights": "none", "folders": ("a", "b")}, "no such network; close: resnet18"),
+        ("plain", {}, "model: 'plain': no run folder, and no such network; give a run folder, the name of"),
+        ("modul:net", {"folders": ("a", "b")}, "model: 'modul:net': no run folder, and there is no module"),
+        ("", {}, "model: empty; give a run folder"),
         ("resnet18", {"weights": "none"}, "classes: what the outputs of the network mean is not known"),
         ("corner_photos:nothing", {"folders": ("a", "b")}, "backbone: "),
     ],

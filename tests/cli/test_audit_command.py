@@ -40,7 +40,7 @@ def test_a_network_by_name_is_audited_on_photos_without_labels(tmp_path: Path, t
     ("arguments", "told"),
     [
         (("gone/run", "DATA"), "model: the folder gone/run does not exist"),
-        (("resnet19", "DATA", "--weights", "none"), "backbone: 'resnet19'"),
+        (("resnet19", "DATA", "--weights", "none"), "model: 'resnet19': no run folder"),
         (("RUN", "nowhere"), "nowhere: the data folder does not exist"),
         (("RUN", "DATA", "--weights", "imagenet"), "--weights: the run"),
         (("RUN", "DATA", "--clusters", "0"), "clusters: got 0"),

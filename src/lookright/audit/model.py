@@ -12,10 +12,15 @@ from lookright.engine.trained_run import ExplainedClassifier, open_run
 from lookright.errors import ConfigError, DataError
 from lookright.explainers import make_explainer
 from lookright.models import create
+from lookright.models.factory import UnknownBackboneError
 from lookright.models.weights import BUNDLED_BACKBONE
 
 _IMAGENET = 1000
 _USUAL_EXPLAINER = TrainConfig().explainer
+_REMEDY = (
+    "give a run folder, the name of a network ('lookright backbones' lists them), or a function of your own "
+    "as module:function"
+)
 
 
 def open_model(
@@ -43,9 +48,11 @@ def open_model(
         target_layer: which layer; found by itself if None
 
     Raises:
-        ConfigError: an unknown name; options that a run does not take; no names of classes.
+        ConfigError: no such folder or name; options that a run does not take; no names of classes.
         CheckpointError: no such run or weights.
     """
+    if not model:
+        raise ConfigError(f"model: empty; {_REMEDY}")
     if Path(model).is_dir():
         given = {
             "classes": classes,
@@ -58,10 +65,7 @@ def open_model(
             raise ConfigError(f"{', '.join(refused)}: the run {model} says so itself; leave it out")
         return open_run(Path(model))
     if "/" in model and not Path(model).exists():
-        raise ConfigError(
-            f"model: the folder {model} does not exist; give a run folder, a name ('lookright backbones' "
-            "lists them), or a function of your own as module:function"
-        )
+        raise ConfigError(f"model: the folder {model} does not exist; {_REMEDY}")
     if image_size is not None and image_size < 1:
         raise ConfigError(f"image_size: got {image_size}, need 1 or more")
     weights = weights or _usual_weights(model)
@@ -80,13 +84,16 @@ def open_model(
             "line in the order of its outputs, or photos in folders of these names"
         )
     size = image_size or DataConfig().image_size
-    classifier = create(
-        model,
-        num_classes=len(known),
-        weights=weights,
-        image_size=size,
-        pretrained_head=weights in PRETRAINED,
-    )
+    try:
+        classifier = create(
+            model,
+            num_classes=len(known),
+            weights=weights,
+            image_size=size,
+            pretrained_head=weights in PRETRAINED,
+        )
+    except UnknownBackboneError as error:  # more often a mistyped folder than a network
+        raise ConfigError(f"model: '{model}': no run folder, and {error.reason}; {_REMEDY}") from error
     classifier.network.eval()
     return ExplainedClassifier(
         config=TrainConfig(

@@ -31,6 +31,13 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class UnknownBackboneError(ConfigError):
+    """There is no network of a name, which may have been meant as something else."""
+
+    reason: str = ""
+    """the message without argument, name and remedy"""
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A network with what one must know to feed it."""
@@ -72,8 +79,9 @@ def create(
         pretrained_head: bundled, imagenet: keep their head after all, whose classes are ImageNet's 1000
 
     Raises:
-        ConfigError: an unknown name; weights that there are not for it; a network that does not give (B, K)
-            or cannot be made for images of this size.
+        UnknownBackboneError: an unknown name; a ConfigError.
+        ConfigError: weights that there are not for it; a network that does not give (B, K) or cannot be made
+            for images of this size.
         CheckpointError: a weight file that is missing, damaged or of another network.
 
     Example:
@@ -142,15 +150,17 @@ def is_backbone(name: str) -> bool:
     return name == SMALL_CNN or ":" in name or timm.is_model(name)
 
 
-def unknown_backbone(backbone: str, reason: str = "no such network") -> ConfigError:
+def unknown_backbone(backbone: str, reason: str = "no such network") -> UnknownBackboneError:
     """Make the error for a name that is none, with the names that are close."""
     known = [SMALL_CNN, *torchvision_names(), *timm.list_models()]
     near = difflib.get_close_matches(backbone, known, n=3)
     hint = f"; close: {', '.join(near)}" if near else ""
-    return ConfigError(
+    error = UnknownBackboneError(
         f"backbone: '{backbone}': {reason}{hint}. 'lookright backbones [PART OF A NAME]' lists them; "
         "a function of your own is module:function"
     )
+    error.reason = f"{reason}{hint}"
+    return error
 
 
 def _build(backbone: str, num_classes: int, image_size: int) -> nn.Module:
