@@ -9,6 +9,7 @@ from lookright.config import TrainConfig
 from lookright.engine.train import train
 from lookright.engine.trained_run import TrainedRun
 from lookright.errors import CheckpointError, ConfigError, DataError
+from lookright.explainers import EXPLAINERS
 
 
 def test_a_run_is_opened(digits: Path, tmp_path: Path) -> None:
@@ -81,6 +82,13 @@ def test_imagenet_has_a_thousand_names() -> None:
 def test_mistakes_are_told(model: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_model(model, **options)
+
+
+@pytest.mark.parametrize("explainer", [name for name, kind in EXPLAINERS.items() if kind.needs.region])
+def test_an_explainer_of_parts_of_images_is_refused_with_those_that_work(explainer: str) -> None:
+    told = f"explainer: {explainer} explains a part of the image.* choose one of grad-cam, .*-relevance$"
+    with pytest.raises(ConfigError, match=told):
+        open_model("corner_photos:looks_at_corner", folders=("a", "b"), image_size=64, explainer=explainer)
 
 
 def test_a_missing_weight_file_is_told(tmp_path: Path) -> None:

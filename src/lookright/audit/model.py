@@ -10,7 +10,7 @@ from timm.data.imagenet_info import ImageNetInfo
 from lookright.config import PRETRAINED, DataConfig, TrainConfig
 from lookright.engine.trained_run import ExplainedClassifier, open_run
 from lookright.errors import ConfigError, DataError
-from lookright.explainers import make_explainer
+from lookright.explainers import EXPLAINERS, make_explainer
 from lookright.models import create
 from lookright.models.factory import UnknownBackboneError
 from lookright.models.weights import BUNDLED_BACKBONE
@@ -48,7 +48,8 @@ def open_model(
         target_layer: which layer; found by itself if None
 
     Raises:
-        ConfigError: no such folder or name; options that a run does not take; no names of classes.
+        ConfigError: no such folder or name; options that a run does not take; no names of classes; an
+            explainer that does not fit.
         CheckpointError: no such run or weights.
     """
     if not model:
@@ -95,19 +96,25 @@ def open_model(
     except UnknownBackboneError as error:  # more often a mistyped folder than a network
         raise ConfigError(f"model: '{model}': no run folder, and {error.reason}; {_REMEDY}") from error
     classifier.network.eval()
+    explained_by = explainer or _USUAL_EXPLAINER
+    made = make_explainer(explained_by, classifier.network, target_layer, image_size=size)
+    if made.needs.region:
+        those = ", ".join(name for name, kind in EXPLAINERS.items() if not kind.needs.region)
+        raise ConfigError(
+            f"explainer: {explained_by} explains a part of the image, for losses that are defined on it; "
+            f"choose one of {those}"
+        )
     return ExplainedClassifier(
         config=TrainConfig(
             backbone=model,
             weights=weights,
             image_size=size,
-            explainer=explainer or _USUAL_EXPLAINER,
+            explainer=explained_by,
             target_layer=target_layer,
         ),
         classes=known,
         classifier=classifier,
-        explainer=make_explainer(
-            explainer or _USUAL_EXPLAINER, classifier.network, target_layer, image_size=size
-        ),
+        explainer=made,
     )
 
 
