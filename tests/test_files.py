@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lookright.errors import DataError
-from lookright.files import replacing
+from lookright.errors import ConfigError, DataError
+from lookright.files import check_writable, replacing
 
 
 @contextmanager
@@ -48,6 +48,29 @@ def test_a_durable_file_is_on_the_disk_before_it_takes_the_others_place(
         temporary.write_text("the new one")
     assert synced == ([(11, "old")] if durable else [])
     assert file.read_text() == "the new one"
+
+
+def test_a_folder_is_tried_out_and_left_as_it_was(tmp_path: Path) -> None:
+    check_writable("out", tmp_path / "new" / "deep")
+    check_writable("out", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("file", r"out: .*file is a file; give a folder"),
+        ("new/file/deep", r"out: .*deep cannot be written \(Not a directory\); give another folder"),
+        ("new/" + "x" * 300, r"out: .*xxx cannot be written \(File name too long\); give another folder"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused_at_once(tmp_path: Path, place: str, told: str) -> None:
+    for folder in (tmp_path, tmp_path / "new"):
+        folder.mkdir(exist_ok=True)
+        (folder / "file").touch()
+    with pytest.raises(ConfigError, match=told):
+        check_writable("out", tmp_path / place)
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["file", "file", "new"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("broken")])

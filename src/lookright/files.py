@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Literal, TextIO
 
 from safetensors import SafetensorError
 
-from lookright.errors import DataError
+from lookright.errors import ConfigError, DataError
 
 
 @contextmanager
@@ -87,6 +88,42 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def check_writable(argument: str, folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before the work whose outcome goes there.
+
+    What is missing of it is made to find out, and taken away again.
+
+    Args:
+        argument: name of the option that the folder was given for, for the message
+        folder: there or not
+
+    Raises:
+        ConfigError: it is a file, or cannot be made or written.
+
+    Example:
+        >>> check_writable("out", Path(__file__))
+        Traceback (most recent call last):
+        ...
+        lookright.errors.ConfigError: out: ...files.py is a file; give a folder
+    """
+    made: list[Path] = []
+    try:
+        if folder.is_file():
+            raise ConfigError(f"{argument}: {folder} is a file; give a folder")
+        made += [part for part in (folder, *folder.parents) if not part.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{argument}: {folder} cannot be written ({error.strerror or error}); give another folder"
+        ) from error
+    finally:
+        for part in made:
+            with suppress(OSError):  # it was not made, or somebody else has put something into it
+                part.rmdir()
 
 
 def open_csv(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:

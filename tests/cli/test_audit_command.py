@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -61,3 +62,14 @@ def test_mistakes_are_told_in_one_line(
     assert is_one_line(done.err)
     assert told in done.err
     assert not (tmp_path / "audit").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
+    run: Path, digits: Path, tmp_path: Path, typed: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookright.audit.audit", Mock(side_effect=AssertionError("it began")))
+    (tmp_path / "file").touch()
+    done = typed("audit", run, digits, "--out", tmp_path / "file" / "audit")
+    assert done.code == 2
+    assert is_one_line(done.err)
+    assert "audit cannot be written (Not a directory)" in done.err

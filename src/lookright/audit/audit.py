@@ -20,7 +20,7 @@ from lookright.engine.run_data import make_dataset
 from lookright.engine.run_images import pick_device
 from lookright.engine.trained_run import ExplainedClassifier, TrainedRun
 from lookright.errors import ConfigError, LookrightWarning
-from lookright.files import replacing, write_csv
+from lookright.files import check_writable, replacing, write_csv
 
 PAGE = "audit.html"
 
@@ -115,13 +115,12 @@ def audit(
 
 
 def check_folder(out: Path, *, overwrite: bool) -> None:
-    """Refuse to write over another audit.
+    """Refuse a folder that cannot be written, and to write over another audit.
 
     Raises:
-        ConfigError: there is one, or `out` is a file.
+        ConfigError: there is one, or `out` cannot be written.
     """
-    if out.is_file():
-        raise ConfigError(f"out: {out} is a file; give a folder")
+    check_writable("out", out)
     if (out / PAGE).exists() and not overwrite:
         raise ConfigError(f"out: {out} holds an audit already; choose another folder, or --overwrite it")
 
