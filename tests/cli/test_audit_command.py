@@ -45,6 +45,7 @@ def test_a_network_by_name_is_audited_on_photos_without_labels(tmp_path: Path, t
         (("RUN", "nowhere"), "nowhere: the data folder does not exist"),
         (("RUN", "DATA", "--weights", "imagenet"), "--weights: the run"),
         (("RUN", "DATA", "--clusters", "0"), "clusters: got 0"),
+        (("RUN", "DATA", "--gallery", "-5"), "gallery: a number of images, 0 or more, got -5"),
         (("RUN", "DATA", "--batch-size", "0"), "batch_size: got 0, need 1 or more"),
         (("RUN", "DATA", "--batch-size", "-3"), "batch_size: got -3, need 1 or more"),
         (("small_cnn", "DATA", "--weights", "none", "--image-size", "0"), "image_size: got 0"),

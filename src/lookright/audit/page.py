@@ -20,6 +20,7 @@ from lookright.audit.regions import REGIONS
 from lookright.audit.subsets import Subset, shorten, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
+from lookright.errors import ConfigError
 from lookright.files import write_html
 from lookright.report.html import environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
@@ -54,9 +55,21 @@ def write_page(found: Audit, data: DataConfig, out: Path, *, gallery: int = 48) 
         gallery: most images in the list at the end; 0 leaves it out
 
     Raises:
+        ConfigError: as `check_gallery`
         DataError: the file cannot be written.
     """
+    check_gallery(gallery)
     write_html(out, render(found, data, gallery=gallery))
+
+
+def check_gallery(gallery: int) -> None:
+    """Refuse a negative number of images.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if gallery < 0:
+        raise ConfigError(f"gallery: a number of images, 0 or more, got {gallery}")
 
 
 def render(found: Audit, data: DataConfig, *, gallery: int) -> str:

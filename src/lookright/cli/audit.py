@@ -52,9 +52,10 @@ def audit_arguments(parser: Parser) -> None:
 
 def audit(options: Namespace) -> None:
     """Audit, write, and say what stands out."""
-    from lookright.audit import PAGE, audit, check_folder, write_page, write_tables
+    from lookright.audit import PAGE, audit, check_folder, check_gallery, write_page, write_tables
 
     data = read_config(DataConfig, options)
+    check_gallery(options.gallery)
     check_folder(options.out, overwrite=options.overwrite)
     found = audit(
         options.model,
