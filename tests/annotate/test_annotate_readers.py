@@ -157,6 +157,38 @@ def test_marks_of_annotators_of_the_data_folder_start_another_one(folder: Path, 
     again.close()
 
 
+@pytest.mark.parametrize(("combine", "expected"), [("majority", 128), ("mean", 255)])
+def test_several_annotators_of_the_data_folder_are_combined_as_is_said(
+    folder: Path, tmp_path: Path, combine: str, expected: int
+) -> None:
+    """Where one of two marked a photo, the mean is half a mark, which the page shows whole."""
+    for name, value in (("anna", 255), ("bert", 128)):
+        project = open_project(folder, annotator=name)
+        marks = unmarked(SIZES[IDS[0]])
+        marks[0], marks[1] = 255, value
+        Page(project).put_marks(0, marks)
+        project.close()
+    again = open_project(folder, annotator="carl", out=tmp_path / "marks", start=DataConfig(combine=combine))
+    shown = Page(again).marks(0)[0]
+    assert (set(shown[0]), set(shown[1])) == ({255}, {expected})
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ({"combine": "mean"}, r"combine: mean is about several people's marks .* with --annotations"),
+        ({"negative_categories": ["sky"]}, "negative_categories: masks in folders have no categories"),
+    ],
+)
+def test_options_that_nothing_is_read_with_are_refused(
+    folder: Path, start: dict[str, object], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        open_project(folder, annotator="anna", start=DataConfig(**start))
+    assert not (folder / "annotators").exists()
+
+
 def test_coco_is_read_back_pixel_by_pixel(page: Page, folder: Path, tmp_path: Path) -> None:
     drawn = draw_all(page)
     answer = page.http.get("/api/coco")

@@ -233,12 +233,12 @@ def open_project(
         data: folder of photos, in class folders or not
         annotator: whose layer; by default the login name
         out: folder that holds `annotators/`; by default the data folder
-        start: what is marked already, in any format: `annotations`, `format`, the categories and `combine`
-            count; by default what the data folder holds, where `annotators/` lies elsewhere
+        start: what is marked already: `annotations`, `format`, the categories and `combine` count; where it
+            names neither annotations nor format, what the data folder holds, if `annotators/` lies elsewhere
 
     Raises:
-        ConfigError: marks beside `annotators/`, a name that cannot be one, an unknown format, or somebody
-            else writes the layer.
+        ConfigError: marks beside `annotators/`, a name that cannot be one, an unknown format, options of
+            `start` that nothing is read with, or somebody else writes the layer.
         DataError: no photos, marks that cannot be read, or nothing can be written.
 
     Example:
@@ -258,11 +258,15 @@ def open_project(
     base = data if out is None else out
     _check_base(base, data)
     images = _label(photos)
-    if start is not None:
-        before = _read_start(photos, replace(start, data=data))
+    config = replace(start or DataConfig(), data=data)
+    is_named = config.annotations is not None or config.format != DataConfig.format
+    is_elsewhere = base.resolve() != data.resolve()
+    _refuse_idle(config, is_read=is_named or is_elsewhere)
+    if is_named:
+        before = _read_start(photos, config)
     else:
-        before = {} if base.resolve() == data.resolve() else read_marks(photos, DataConfig(data=data))[0]
-    source = (start and start.annotations) or data
+        before = read_marks(photos, config)[0] if is_elsewhere else {}
+    source = config.annotations or data
     return Project(
         images=images,
         layer=Layer(base, name, photos),
@@ -290,6 +294,21 @@ def _check_base(base: Path, data: Path) -> None:
         raise ConfigError(
             f"out: {base} lies among the photos, where masks would be read as photos; give one outside"
         )
+
+
+def _refuse_idle(config: DataConfig, *, is_read: bool) -> None:
+    """Refuse options of the marks to start with that would say nothing."""
+    if config.combine != DataConfig.combine and not is_read:
+        raise ConfigError(
+            f"combine: {config.combine} is about several people's marks to start with, and there are none; "
+            "say which with --annotations and --format, or give --out to start with those of DATA"
+        )
+    for name in ("positive_categories", "negative_categories"):
+        if getattr(config, name) and config.format == "folders":
+            raise ConfigError(
+                f"{name}: masks in folders have no categories; give the --format of marks that have some, or "
+                "leave it out"
+            )
 
 
 def login_name() -> str:

@@ -86,7 +86,7 @@ def annotate(options: Namespace) -> None:
         options.data,
         annotator=options.annotator,
         out=options.out,
-        start=config if config.annotations or config.format != DataConfig.format else None,
+        start=config,
     )
     looking = None
     try:
