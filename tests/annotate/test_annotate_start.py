@@ -120,6 +120,11 @@ def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: P
         (["--host", "0.0.0.0"], "give a --token of 12 characters or more"),
         (["--token", "short"], "token: 5 characters"),
         (["--port", "70000"], "port: got 70000"),
+        (["--host", "127.0.0.1:80"], "host: got '127.0.0.1:80'; give an address or a name alone"),
+        (["--host", "[::1]"], "host: got '[::1]'; give an address or a name alone"),
+        (["--host", "", "--token", TOKEN], "host: got ''; give an address or a name alone"),
+        (["--host", "nowhere.invalid", "--token", TOKEN], "host: nowhere.invalid is no address or name of"),
+        (["--host", "192.0.2.1", "--token", TOKEN], "host: 192.0.2.1 is no address or name of this machine"),
         (["--name", "http://lab.example"], "name: got 'http://lab.example'; give HOST or HOST:PORT"),
         (["--annotator", "../x"], "annotator: got '../x'"),
         (["--weights", "mine.pth"], "weights: says what the model is that --run names; add --run"),
@@ -140,6 +145,12 @@ def test_what_is_wrong_is_one_line(
     assert len(said) == 1
     assert message in said[0]
     assert not (folder / "annotators").exists()
+
+
+def test_a_port_that_is_taken_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(SystemExit):
+        main(["annotate", str(folder), "--no-browser", "--port", str(other.getsockname()[1])])
+    assert "port: cannot listen at 127.0.0.1:" in capsys.readouterr().err
 
 
 def test_a_model_by_name_takes_the_options_of_an_audit(

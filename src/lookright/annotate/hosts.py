@@ -17,6 +17,22 @@ _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 """Addresses of documentation: nothing is sent there."""
 
 
+def is_host(host: str) -> bool:
+    """Whether it is an address or a name alone, without a port or brackets.
+
+    Example:
+        >>> is_host("0.0.0.0"), is_host("fe80::1%eth0"), is_host("lab.example")
+        (True, True, True)
+        >>> is_host("127.0.0.1:80"), is_host("[::1]"), is_host("")
+        (False, False, False)
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host) and not set(host) & set(":[]/ ")
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches a host.
 

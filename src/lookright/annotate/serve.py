@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ from lookright.annotate.hosts import (
     host_header,
     host_headers,
     is_everywhere,
+    is_host,
     is_loopback,
     named,
     other_addresses,
@@ -42,8 +44,8 @@ def check_address(host: str, port: int, token: str | None, names: Sequence[str] 
     """Refuse an address that would let anybody in.
 
     Raises:
-        ConfigError: no port, another machine's way in without a token, a token that is too short, or a name
-            that is none.
+        ConfigError: no port, a host that is none, another machine's way in without a token, a token that is
+            too short, or a name that is none.
 
     Example:
         >>> check_address("127.0.0.1", 0, None)
@@ -53,6 +55,11 @@ def check_address(host: str, port: int, token: str | None, names: Sequence[str] 
     """
     if not 0 <= port <= 65535:
         raise ConfigError(f"port: got {port}; give one from 1 to 65535, or 0 for a free one")
+    if not is_host(host):
+        raise ConfigError(
+            f"host: got {host!r}; give an address or a name alone, such as 127.0.0.1, ::1 or 0.0.0.0, and "
+            "the port with --port"
+        )
     for option, place in _asked_at(host, port, names):
         if token is None and not is_loopback(place):
             raise ConfigError(
@@ -98,7 +105,7 @@ def serve(
         say: prints a line
 
     Raises:
-        ConfigError: as `check_address`, or the port is taken.
+        ConfigError: as `check_address`, the host is none of this machine, or the port is taken.
     """
     check_address(host, port, token, names)
     listener = _listen(host, port)
@@ -163,6 +170,11 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(
+                f"host: {host} is no address or name of this machine ({error.strerror}); give one, such "
+                "as 127.0.0.1, which it alone can reach"
+            ) from error
         raise ConfigError(
             f"port: cannot listen at {host}:{port} ({error.strerror or error}); --port 0 takes a free one"
         ) from error
