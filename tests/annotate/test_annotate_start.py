@@ -38,7 +38,7 @@ def test_many_photos_are_told_of_without_torch_and_without_opening_one(tmp_path:
     assert told == {"loaded": [], "images": MANY, "opened": []}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_serves_and_ends_cleanly(tmp_path: Path, how: signal.Signals) -> None:
     folder = write_photos(tmp_path / "data")
     before = sorted(folder.rglob("*"))
@@ -53,6 +53,19 @@ def test_the_command_serves_and_ends_cleanly(tmp_path: Path, how: signal.Signals
         assert process.wait(timeout=30) == 0
     assert not [line for line in lines if "Traceback" in line]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_under_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "data")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with served(str(folder)) as (url, process, _):
+            assert get(url)[0] == 200
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+            assert (get(url)[0], process.poll()) == (200, None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_another_host_is_loud_and_needs_its_token(tmp_path: Path) -> None:

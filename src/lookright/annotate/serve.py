@@ -156,9 +156,18 @@ def serve(
         threading.Thread(target=import_module, args=("skimage.segmentation",), daemon=True).start()
         if open_browser:
             threading.Thread(target=_show, args=(server, url), daemon=True).start()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the layer is let go then too
+        _end_when_told()
         with suppress(KeyboardInterrupt):  # which is how it ends
             server.run(sockets=[listener])
+
+
+def _end_when_told() -> None:
+    """End as at an interrupt when the process is told to, or its terminal is closed: the layer is let go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hang_up = getattr(signal, "SIGHUP", None)  # there is none on Windows
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:  # as under nohup
+        # While the server runs, its own handler of SIGTERM lets answers be finished first.
+        signal.signal(hang_up, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _listen(host: str, port: int) -> socket.socket:
