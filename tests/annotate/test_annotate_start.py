@@ -142,6 +142,8 @@ def test_with_a_run_all_photos_are_predicted_meanwhile(digits: Path, tmp_path: P
         (["--annotator", "../x"], "annotator: got '../x'"),
         (["--weights", "mine.pth"], "weights: says what the model is that --run names; add --run"),
         (["--run", ".", "--weights", "mine.pth"], "--weights: the run"),
+        (["--runs", __file__], "test_annotate_start.py is a file; give a folder"),
+        (["--runs", f"{__file__}/runs"], "runs cannot be written (Not a directory); give another folder"),
         (["--combine", "mean"], "combine: mean is about several people's marks to start with"),
         (["--positive-categories", "cat"], "positive_categories: masks in folders have no categories"),
         (["--run", "plain"], "model: 'plain': no run folder, and no such network"),

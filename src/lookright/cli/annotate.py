@@ -79,8 +79,11 @@ def annotate(options: Namespace) -> None:
         fail(f"{', '.join(given)}: says what the model is that --run names; add --run, or leave it out")
     from lookright.annotate.project import open_project
     from lookright.annotate.serve import check_address, serve
+    from lookright.files import check_writable
 
     check_address(options.host, options.port, options.token, options.name)
+    if options.runs is not None:
+        check_writable("runs", options.runs)
     config = read_config(DataConfig, options)
     project = open_project(
         options.data,
