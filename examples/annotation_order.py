@@ -112,7 +112,7 @@ def run(
     pool = everything.split("train")
     orders = {of: order(str(plain), _unmarked(pool), seed) for of, order in ORDERS.items()}
     found = [{"set": name, "seed": str(seed), "order": "plain", "budget": "0"} | _figures(plain)]
-    for (of, order), budget in product(orders.items(), BUDGETS):
+    for (of, order), budget in product(orders.items(), budgets):
         first = {pool.items[index].id for index in order[:budget]}
         marks = base / f"marks-{of.replace(' ', '_')}-{budget}"
         _write_marks(marks, data, [i for i in everything.items if i.split != "train" or i.id in first])

@@ -51,8 +51,7 @@ def test_one_seed_from_plain_training_to_rows(
         backbone="small_cnn", weights="none", train="all", image_size=32, epochs=1, train_per_class=3
     )
     monkeypatch.setattr(annotation_order, "OPTIONS", options)
-    monkeypatch.setattr(annotation_order, "BUDGETS", (4,))
-    rows = annotation_order.run("digits", data, tmp_path / "out", seed=1)
+    rows = annotation_order.run("digits", data, tmp_path / "out", seed=1, budgets=(4,))
     assert [(row["order"], row["budget"]) for row in rows] == [
         ("plain", "0"),
         ("at random", "4"),
