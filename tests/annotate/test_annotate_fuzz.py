@@ -13,6 +13,7 @@ from annotate_made import SIDE, SIZES, Page, png, random_marks, write_photos
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookright.annotate.commands import Commands
 from lookright.annotate.correct import Corrections
 from lookright.annotate.look import Looking
 from lookright.annotate.project import open_project
@@ -93,7 +94,7 @@ bodies = st.one_of(
 class QuickCorrections(Corrections):
     """Trained at once: the new model is the old one."""
 
-    def _work(self, run: Path, options: dict[str, Any]) -> None:
+    def _work(self, commands: Commands, run: Path, options: dict[str, Any]) -> None:
         self._progress = replace(self._progress, state="done", run=str(run))
 
     def looking(self, run: str) -> Looking:
@@ -118,6 +119,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     for index, size in enumerate(SIZES.values()):
         page.put_marks(index, random_marks(size, seed=1))
     corrections.start()
+    while page.get("correct")["state"] == "running":
+        pass
     page.get("agreement", refresh=1)
     yield page
     corrections.close()
@@ -191,9 +194,13 @@ def test_no_header_breaks_it(fuzzed: Page, headers: dict[str, str], method: str)
     assert answer.status_code < 500
 
 
-@pytest.mark.parametrize("part", ["map", "map?of=new", "region", "superpixels", "photo", "thumbnail"])
+@pytest.mark.parametrize("part", ["map", "region", "superpixels", "photo", "thumbnail"])
 def test_it_was_no_fuzz_of_pages_that_there_are_not(fuzzed: Page, part: str) -> None:
     assert fuzzed.content(f"images/0/{part}")
+
+
+def test_nor_without_a_corrected_model(fuzzed: Page) -> None:
+    assert fuzzed.content("images/0/map", of="new")
 
 
 def test_afterwards_everything_is_whole(fuzzed: Page) -> None:
