@@ -13,7 +13,7 @@ from pathlib import Path
 
 import lookright
 
-_WORKER = "lookright.annotate.worker"
+_WORKER = "lookright.cli.worker"
 
 
 @contextmanager

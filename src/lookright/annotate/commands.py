@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from lookright.annotate.worker import DONE
+DONE = b"done\n"
+"""What the process says when a command has succeeded."""
 
 _PATIENCE = 5.0
 """Seconds in which an interrupted process may tidy up."""
@@ -24,13 +25,13 @@ class StoppedError(Exception):
 
 
 class CommandError(Exception):
-    """A command failed; the message is the last line that it printed."""
+    """A command failed; the message is the last line that it printed, or what ended it."""
 
 
 class Commands:
     """Runs commands until it is stopped, once for all.
 
-    Their process waits for them (`lookright.annotate.worker`): it is asked for ahead, since to import
+    Their process waits for them (`lookright.cli.worker`): it is asked for ahead, since to import
     PyTorch takes seconds.
     """
 
@@ -104,7 +105,7 @@ class Commands:
             self._process = None
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lookright.annotate.worker"],
+                [sys.executable, "-m", "lookright.cli.worker"],
                 bufsize=0,
                 stdin=subprocess.PIPE,  # closed however this process ends, and so does the other
                 stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`python -m lookright.annotate.worker`: waits for commands of lookright, and ends when its parent does.
+"""`python -m lookright.cli.worker`: waits for commands of lookright, and ends when its parent does.
 
 Each line of its standard input is one: {"arguments": what comes after `lookright`, "log": file to which it
 prints}. `DONE` on the standard output says that it is done; where it fails, this process ends with its exit
@@ -20,7 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-DONE = b"done\n"
+from lookright.annotate.commands import DONE
+from lookright.cli import main
 
 _PATIENCE = 5.0
 """Seconds in which the interrupted command may tidy up."""
@@ -73,8 +74,6 @@ def _print_to(log: Path) -> None:
 
 
 def _carry_out(arguments: Sequence[str]) -> None:
-    from lookright.cli import main
-
     try:
         main(arguments)
     except SystemExit as ended:
