@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from annotate_corrected import mark, train_small, write_split_photos
 from served_page import PHONE, WIDE, Served, Tab, running
@@ -116,9 +117,27 @@ def test_correct_shows_progress_then_figures_and_both_maps(
         both = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
         assert both == [*old[:2], *new[2:]]
 
+        page.locator("#canvas").focus()
+        page.keyboard.press("m")
+        tab.wait_message("Both maps hidden")
+        plain = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        assert plain not in (old, new, both)
+        assert not page.locator("#compare-shown").is_checked()
+        assert not page.locator("#map-shown").is_checked()
+        page.keyboard.press("m")
+        tab.wait_message("Both maps shown")
+        tab.wait("!document.querySelector('.compare').hidden")
+        again = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        np.testing.assert_allclose(again, both, atol=3)
+        assert page.locator("#map-check").is_hidden()
+
         page.locator("#compare-shown").uncheck()
         tab.wait("document.querySelector('.compare').hidden")
-        assert [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)] not in (old, new)
+        again = [middle(tab, share) for share in (0.1, 0.3, 0.7, 0.9)]
+        np.testing.assert_allclose(again, plain, atol=3)
+        page.keyboard.press("m")
+        tab.wait_message("Map shown")
+        page.keyboard.press("m")
         page.reload()  # what is done is still told
         tab.wait("document.querySelector('#correction-figures table')")
         assert not page.locator("#compare-shown").is_checked()

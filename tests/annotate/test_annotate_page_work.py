@@ -158,8 +158,9 @@ def test_it_tries_again_by_itself(tab: Tab) -> None:
 
     tab.page.route("**/marks", fail_once)
     tab.drag(*BOX)
-    tab.wait("document.querySelector('#saved').textContent === 'Not saved'")
+    tab.wait_message("Not saved: the server does not answer")
     tab.wait_saved()
+    tab.wait_message("Saved now")
     np.testing.assert_array_equal(on_disk(tab), boxed(BOX))
     tab.errors.clear()
 

@@ -8,6 +8,7 @@ const PAUSE = 700; // ms between questions how far it is
 export class Correction {
   #parts;
   #timer = 0;
+  #hidden = false; // whether the key has hidden the maps that were compared
   #told = { state: "none" };
   #title = element("h2", { id: "correction-title" }, "Correction");
   #cancel = element("button", { type: "button", id: "correction-cancel" }, "Cancel");
@@ -32,6 +33,7 @@ export class Correction {
       byId("correct").focus();
     });
     this.#comparing.addEventListener("change", () => this.#compare(this.#comparing.checked));
+    byId("map-shown").addEventListener("input", () => (this.#hidden = false)); // the key is that map's again
   }
 
   /** Show what there is already: the page may have been loaded anew. */
@@ -105,9 +107,29 @@ export class Correction {
     if (told.state !== "running" && document.activeElement === document.body) this.#close.focus();
   }
 
+  /** The key of the map hides the maps that are compared, and shows them again: whether it does. */
+  toggleMaps() {
+    const { model, say, hasOld } = this.#parts;
+    if (!this.#told.run) return false;
+    if (this.#comparing.checked) {
+      this.#compare(false);
+      model.hideMap();
+      this.#hidden = true;
+      say(hasOld ? "Both maps hidden" : "New map hidden");
+    } else if (this.#hidden || !hasOld) {
+      this.#compare(true);
+      say(hasOld ? "Both maps shown" : "New map shown");
+    } else {
+      return false;
+    }
+    return true;
+  }
+
   #compare(on) {
+    this.#hidden = false;
     this.#comparing.checked = on;
     this.#parts.compare.show(on);
+    this.#parts.model.compared(on);
   }
 
   #show(told) {

@@ -134,7 +134,7 @@ async function start() {
     accept: () => work.accept().then(() => accept.open(work.info)),
     nothing: () => work.finish("nothing"),
     skip: () => work.finish("skipped"),
-    map: () => model.toggleMap(),
+    map: () => correction.toggleMaps() || model.toggleMap(),
     marks: () => controls.toggleMarks(),
     correct: () => correction.start(),
     zoomIn: () => zoom(ZOOM),
@@ -219,12 +219,21 @@ function showProgress(counts, images) {
   byId("progress-shown").textContent = `${done.toLocaleString("en")} of ${images.toLocaleString("en")} done`;
 }
 
-function showState({ state, reason }) {
+let unsaved = null; // the saver whose trouble the message tells
+
+function showState(saver) {
+  const { state, reason } = saver;
   byId("saved").className = `saved ${state}`;
   byId("saved").replaceChildren(icon(`save-${state}`), STATES[state]);
   byId("retry").hidden = state !== "failed" && state !== "conflict";
   byId("retry").textContent = state === "conflict" ? "Decide" : "Try again";
-  if (state === "failed" || state === "conflict") say(`Not saved: ${reason}`);
+  if (state === "failed" || state === "conflict") {
+    unsaved = saver;
+    say(`Not saved: ${reason}`);
+  } else if (state === "saved" && unsaved) {
+    if (saver === unsaved && !reason) say("Saved now");
+    unsaved = null;
+  }
 }
 
 start().catch((error) => {

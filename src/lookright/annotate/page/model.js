@@ -15,6 +15,7 @@ export class Model {
   #say;
   #index = null;
   #hasNew = false; // whether there is another map, of a correction
+  #covered = false; // whether two maps are compared
   #picture = null; // the map, once it was asked for
   #asking = null; // while it is being computed
   #timer = 0;
@@ -51,10 +52,23 @@ export class Model {
     this.#showParts();
   }
 
+  /** Whether two maps are compared: these lie over the photo then, and its own map cannot be chosen. */
+  compared(on) {
+    this.#covered = on;
+    this.#showParts();
+  }
+
+  /** Have the photo without the map, so that it can be seen. */
+  hideMap() {
+    byId("map-shown").checked = false;
+    this.#showMap();
+  }
+
   #showParts() {
     const alone = this.#index === null;
     byId("model").hidden = alone && !this.#hasNew;
     for (const id of ["map-check", "share-slider", "use-region"]) byId(id).hidden = alone;
+    if (this.#covered) byId("map-check").hidden = true;
   }
 
   toggleMap() {
