@@ -62,6 +62,7 @@ def test_images_are_listed_by_id(page: Page) -> None:
         "predicted": None,
         "probability": None,
         "right": None,
+        "new": None,
     }
 
 

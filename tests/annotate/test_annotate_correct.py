@@ -18,6 +18,7 @@ from annotate_corrected import PATIENCE, SIDE, Correcting, correcting, mark, tra
 from annotate_made import pixels, random_marks
 from annotate_process import get, is_worker, served, workers
 
+from lookright.annotate.order import Prediction
 from lookright.config import DataConfig
 from lookright.data import AnnotationSet, read_annotations
 from lookright.engine.evaluate import evaluate
@@ -131,6 +132,44 @@ def test_both_runs_have_maps(done: Done) -> None:
     assert old == page.content("images/0/map")
     assert old != new
     assert page.http.get("/api/images/0/map?of=other").status_code == 400
+
+
+def test_what_the_new_model_says_of_all_photos_comes_after_the_figures(done: Done) -> None:
+    assert not any(told["predicting"] for told in done.during)
+    corrections, page = done.correct.corrections, done.correct.page
+    old, new = corrections.old, corrections.new
+    assert old is not None
+    assert new is not None
+    end = time.monotonic() + PATIENCE
+    while (told := done.correct.told())["predicting"]:
+        assert time.monotonic() < end
+    assert told["predicted"] == len(new.images.items) == 12
+    old.predict_all()
+    rows = page.get("images")["images"]
+    differing = [row["index"] for row in rows if row["new"]["predicted"] != row["predicted"]]
+    old.predictions[0] = Prediction(1 - new.predictions[0].predicted, 0.9)
+    differing = sorted({*differing, 0})
+    assert [row["index"] for row in page.get("images", model="changed")["images"]] == differing
+    assert done.correct.told()["changed"] == len(differing)
+    assert page.get("images/0")["new"]["right"] is new.is_right(0)
+
+
+def test_the_next_correction_and_the_end_end_the_predictions(made: Made, data: Path) -> None:
+    with correcting(data, made.run) as correct:
+        mark(correct.project, TRAINING)
+        correct.post()
+        correct.wait("done")
+        first = correct.corrections.new
+        assert first is not None
+        assert correct.post().status_code == 202
+        while not first._stop.is_set():
+            assert correct.told()["state"] == "running"
+        assert correct.told()["changed"] is None
+        correct.wait("done")
+        second = correct.corrections.new
+        assert second not in (None, first)
+    assert second is not None
+    assert second._stop.is_set()
 
 
 def test_readers_pass_over_the_runs(done: Done) -> None:

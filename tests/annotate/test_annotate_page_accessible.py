@@ -91,7 +91,8 @@ def corrections(tab: Tab) -> Iterator[str]:
     tab.wait("document.querySelector('#correction-figures table')")
     tab.wait("!document.querySelector('.compare').hidden")
     yield "compare"
-    page.locator("#correction-close").click()
+    page.locator("#correction-fold").click()
+    yield "folded"
     page.unroute("**/api/correct")
 
 

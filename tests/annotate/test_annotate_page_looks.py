@@ -126,6 +126,7 @@ def test_every_control_has_a_name(tab: Tab) -> None:
         "button",
         "link",
         "combobox",
+        "searchbox",
         "radio",
         "checkbox",
         "slider",
@@ -149,7 +150,8 @@ def test_every_control_has_a_name(tab: Tab) -> None:
 
 
 def test_what_is_touched_is_large_enough(tab: Tab) -> None:
-    small = """[...document.querySelectorAll('button, a.button, select, input[type=range], label')]
+    small = """[...document.querySelectorAll('button, a.button, select, input, label')]
+      .filter(e => !e.closest('label') || e.matches('label, select, [type=search], [type=range]'))
       .filter(e => e.checkVisibility() && e.getBoundingClientRect().width > 1)
       .filter(e => Math.min(e.getBoundingClientRect().width, e.getBoundingClientRect().height) < 40)
       .map(e => e.textContent.trim() || e.id)"""

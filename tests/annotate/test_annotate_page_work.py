@@ -575,6 +575,25 @@ def test_what_the_model_says_is_shown(with_model: Tab) -> None:
     assert "says boat 90 %" in with_model.page.locator("#list button").nth(3).inner_text()
 
 
+def test_photos_are_found_by_name_and_by_what_the_model_makes_of_them(with_model: Tab) -> None:
+    page = with_model.page
+    with_model.served.model.ways = {0: 0, 1: 1, 2: 0, 3: 0, 4: 1}
+    page.reload()
+    with_model.wait_open(None)
+    names = page.locator("#list .name")
+    page.get_by_role("searchbox", name="Name").press_sequentially("01")
+    with_model.wait("document.querySelectorAll('#list li').length === 2")
+    assert names.all_inner_texts() == ["boat01.png", "house01.png"]
+    page.get_by_role("combobox", name="Model").select_option("Predicted wrong")
+    with_model.wait("document.querySelectorAll('#list li').length === 1")
+    page.get_by_role("searchbox", name="Name").fill("")
+    with_model.wait("document.querySelectorAll('#list li').length === 3")
+    page.get_by_role("combobox", name="Model").select_option("boat #2 (2)")
+    with_model.wait("document.querySelectorAll('#list li').length === 2")
+    assert names.all_inner_texts() == ["boat01.png", "house01.png"]
+    with_model.served.model.ways = {}
+
+
 def predict_later(server: Served) -> dict[int, Prediction]:
     """Let the model be at work still: what it will predict."""
     later = dict(server.model.predictions)

@@ -17,6 +17,7 @@ from lookright.annotate.compared import Compared
 from lookright.annotate.correct import Corrections
 from lookright.annotate.json_response import Json
 from lookright.annotate.kept import Kept
+from lookright.annotate.listed import asked_for, ways_told
 from lookright.annotate.order import Prediction, teaching_order
 from lookright.annotate.parse import index_of, read_body, read_indices, read_status, share, version_of, whole
 from lookright.annotate.photos import Encoded, PhotoStore
@@ -31,9 +32,6 @@ if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
     from lookright.annotate.look import Looking
 
 MOST_LISTED = 200
-
-TO_ACCEPT = "to-accept"
-"""Asked for as a status: open photos with marks to start with."""
 
 _PNG = "image/png"
 _AT_ONCE = 2
@@ -90,6 +88,7 @@ class Api:
                 # Before they are counted: once it is over, all are.
                 "predicting": self.looking is not None and self.looking.is_predicting,
                 "predicted": len(self._predictions),
+                "ways": ways_told(self.looking),
                 "data": project.images.root.resolve().name,
                 "source": project.source,
                 "to_accept": len(project.to_accept()),
@@ -100,16 +99,8 @@ class Api:
         """A part of the list of images."""
         offset = whole(request, "offset", 0, 0, 10**9 - 1)
         limit = whole(request, "limit", 100, 1, MOST_LISTED)
-        status = request.query_params.get("status") or None
-        # Not its name: an address has no way to say one that is no valid text.
-        label = whole(request, "class", -1, 0, max(len(self.project.images.classes) - 1, 0))
-        if status is not None and status not in (*STATUSES, TO_ACCEPT):
-            raise RefusedError(400, f"status: give one of {', '.join(STATUSES)}, {TO_ACCEPT}")
-        found = [
-            index
-            for index, item in enumerate(self.project.items)
-            if (status is None or self._is(index, status)) and label in (-1, item.label)
-        ]
+        holds = asked_for(request, self.project, self.looking, self.corrections)
+        found = [index for index in range(len(self.project.items)) if holds(index)]
         rows = [self._row(index) for index in found[offset : offset + limit]]
         return Json({"total": len(found), "images": rows})
 
@@ -227,7 +218,7 @@ class Api:
 
     def _first_open(self, left_out: set[int]) -> int | None:
         order = self._teaching_order()
-        return next((index for index in order if index not in left_out and self._is(index, OPEN)), None)
+        return next((index for index in order if index not in left_out and self._is_open(index)), None)
 
     def _size(self, index: int) -> tuple[int, int]:
         return open_frame(self.project.items[index].path).size
@@ -240,10 +231,8 @@ class Api:
     async def _draw(self, make: Callable[[int], T], index: int) -> T:
         return await to_thread.run_sync(make, index, limiter=self._pictures)
 
-    def _is(self, index: int, status: str) -> bool:
-        if status == TO_ACCEPT:
-            return self.project.is_to_accept(index)
-        return self.project.layer.status(self.project.items[index].id) == status
+    def _is_open(self, index: int) -> bool:
+        return self.project.layer.status(self.project.items[index].id) == OPEN
 
     def _row(self, index: int) -> dict[str, Any]:
         item = self.project.items[index]
@@ -259,6 +248,18 @@ class Api:
             "predicted": self.looking.classes[told.predicted] if self.looking and told else None,
             "probability": round(told.probability, 4) if told else None,
             "right": self.looking.is_right(index) if self.looking else None,
+            "new": self._new_prediction(index),
+        }
+
+    def _new_prediction(self, index: int) -> dict[str, Any] | None:
+        new = self.corrections.new if self.corrections else None
+        told = new.predictions.get(index) if new else None
+        if new is None or told is None:
+            return None
+        return {
+            "predicted": new.classes[told.predicted],
+            "probability": round(told.probability, 4),
+            "right": new.is_right(index),
         }
 
     def _facts(self, index: int) -> dict[str, Any]:

@@ -169,7 +169,12 @@ class Corrections:
         if progress.state == "running" and self._folder is not None:
             epoch = progress.epochs if progress.step == "evaluate" else _epochs_done(self._folder / "log.csv")
             progress = replace(progress, epoch=epoch, seconds=self._seconds())
-        return asdict(progress)
+        new = self.new
+        return asdict(progress) | {
+            "predicting": new is not None and new.is_predicting,
+            "predicted": 0 if new is None else len(new.predictions),
+            "changed": None if new is None or self.old is None else len(self.changed()),
+        }
 
     def cancel(self) -> None:
         """End the correction that runs, if any; nothing of it stays."""
@@ -186,6 +191,28 @@ class Corrections:
             self._closed = True
         self.cancel()
         self._commands.close()
+        self._end_predictions()
+
+    @property
+    def new(self) -> Looking | None:
+        """The newest run's model beside the photos, once it is open."""
+        opened = self._opened
+        return opened[1] if opened is not None and opened[0] == self.run else None
+
+    def changed(self) -> set[int]:
+        """Positions of the photos that the new model says another class of, as far as both are known."""
+        old, new = self.old, self.new
+        if old is None or new is None:
+            return set()
+        # Their classes may have another order or spelling: the photos' own labels say which are the same.
+        labels = zip(old.images.items, new.images.items, strict=True)
+        same = {(before.label, after.label) for before, after in labels}
+        before = dict(old.predictions)
+        return {
+            index
+            for index, after in dict(new.predictions).items()
+            if index in before and (before[index].predicted, after.predicted) not in same
+        }
 
     def looking(self, run: str) -> Looking:
         """The new model beside the photos.
@@ -300,10 +327,13 @@ class Corrections:
                 log.exception("the correction failed")
             end = replace(self._progress, state="failed", error=_in_a_line(error))
         commands.close()
+        if end.run is not None:  # only now: the map and the figures are waited for
+            self.looking(end.run).start()
         self._progress = replace(end, seconds=self._seconds())
 
     def _correct(self, commands: Commands, run: Path, options: dict[str, Any]) -> Progress:
         """Train, open the new model, measure; what there is to tell then."""
+        self._end_predictions()
         self.runs.mkdir(parents=True, exist_ok=True)
         given = [_argument(name, value) for name, value in options.items()]
         commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
@@ -314,6 +344,11 @@ class Corrections:
         if commands.is_stopped:
             raise StoppedError
         return replace(self._progress, state="done", step=None, epoch=int(options["epochs"]), **figures)
+
+    def _end_predictions(self) -> None:
+        opened = self._opened
+        if opened is not None:
+            opened[1].close()
 
     def _measure(self, commands: Commands, run: Path) -> dict[str, Any]:
         """Figures of both runs on the test split, and why there are none."""

@@ -7,6 +7,7 @@ import { blank, decodePhoto } from "./png.js";
 export class Compare {
   #stage;
   #say;
+  #onShown;
   #bar;
   #line = element("span", { class: "line" });
   #divider = element("input", {
@@ -22,9 +23,11 @@ export class Compare {
   #drawn = ""; // what `stage.map` shows, if it is ours
   #ours = null;
 
-  constructor(stage, say) {
+  /** `onShown()` is called once the maps of an image are there, and with them what the new model says of it. */
+  constructor(stage, say, onShown) {
     this.#stage = stage;
     this.#say = say;
+    this.#onShown = onShown;
     const words = (text, side) => element("span", { class: `side ${side}`, "aria-hidden": "true" }, text);
     this.#bar = element("div", { class: "compare", hidden: true },
       this.#line, words("Old map", "old"), words("New map", "new"), this.#divider);
@@ -91,6 +94,7 @@ export class Compare {
       if (ticket !== this.#ticket) return;
       this.#maps = { old: before, new: after };
       this.update();
+      this.#onShown();
     } catch (error) {
       if (ticket === this.#ticket) this.#say(`The maps are not to be had: ${error.message}`);
     }

@@ -2,16 +2,12 @@
 
 import { byId, element, percent, shortened } from "./dom.js";
 
-/** Show it; `source` is what marks to start with are from. */
-export function showFacts({ label, start, predicted, probability, right, width, height, others }, source) {
+/** Show it; `source` is what marks to start with are from, `isCompared` whether the maps of two models are shown. */
+export function showFacts({ label, start, width, height, others, new: now, ...old }, source, isCompared) {
   const facts = [label === null ? null : element("span", {}, "Class ", element("b", { title: label }, shortened(label, 20)))];
   if (start) facts.push(element("span", { id: "start" }, `Marks from ${source}, not yet yours`));
-  if (predicted !== null) {
-    const sure = probability === null ? "" : ` ${percent(probability)}`;
-    const verdict = right === null ? "" : right ? " (right)" : " (wrong)";
-    const tone = right === null ? "" : right ? "right" : "wrong";
-    facts.push(element("span", {}, "Model: ", element("b", { class: tone, title: predicted }, `${shortened(predicted, 20)}${sure}${verdict}`)));
-  }
+  if (isCompared && now) facts.push(prediction(old, "Old: "), prediction(now, "New: "));
+  else facts.push(prediction(old, "Model: "));
   facts.push(element("span", { class: "extent" }, `${width} × ${height}`));
   if (others.length) {
     const each = others.map(({ annotator, agreement }) =>
@@ -19,4 +15,12 @@ export function showFacts({ label, start, predicted, probability, right, width, 
     facts.push(element("span", {}, `Also marked by ${each.join(", ")}`));
   }
   byId("facts").replaceChildren(...facts.filter(Boolean));
+}
+
+function prediction({ predicted, probability, right }, who) {
+  if (predicted === null) return null;
+  const sure = probability === null ? "" : ` ${percent(probability)}`;
+  const verdict = right === null ? "" : right ? " (right)" : " (wrong)";
+  const tone = right === null ? "" : right ? "right" : "wrong";
+  return element("span", {}, who, element("b", { class: tone, title: predicted }, `${shortened(predicted, 20)}${sure}${verdict}`));
 }

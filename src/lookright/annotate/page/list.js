@@ -1,11 +1,13 @@
-// The list of images: a page of it at a time, filtered by status and class.
+// The list of images: a page of it at a time, filtered by name, status, class and what a model makes of them.
 
 import * as api from "./api.js";
 import { byId, element, icon, percent } from "./dom.js";
 
 const PAGE = 50;
+const PAUSE = 250; // ms between the last letter of a name and the question to the server
 
 const STATUS_WORDS = { open: "Open", marked: "Marked", nothing: "Nothing to mark", skipped: "Skipped" };
+const CHANGED = "changed";
 const TO_ACCEPT = { "to-accept": "To accept" };
 
 const isOff = (button) => button.getAttribute("aria-disabled") === "true";
@@ -23,21 +25,54 @@ export class ImageList {
   #current = null;
   #items = new Map(); // index -> {button, place of the status}
   #ticket = 0; // of the newest request: an older answer that comes late is not shown
+  #timer = 0;
 
   /** `onOpen(index)` is called when an image is chosen. */
-  constructor({ classes, source, onOpen, say }) {
+  constructor({ classes, source, has_model: hasModel, ways, onOpen, say }) {
     this.#onOpen = onOpen;
     this.#say = say;
     const options = (words) => Object.entries(words).map(([value, word]) => element("option", { value }, word));
     byId("filter-status").append(...options({ ...STATUS_WORDS, ...(source ? TO_ACCEPT : {}) }));
     byId("filter-label").append(...classes.map((name, index) => element("option", { value: index }, name)));
     byId("filter-label").closest("label").hidden = classes.length < 2;
-    byId("filters").addEventListener("change", () => this.load(0));
+    byId("filter-model").closest("label").hidden = !hasModel;
+    this.showWays(ways);
+    byId("filters").addEventListener("change", ({ target }) => target !== byId("filter-name") && this.load(0));
+    byId("filter-name").addEventListener("input", () => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.load(0), PAUSE);
+    });
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
     for (const [id, step] of [["page-before", -PAGE], ["page-after", PAGE]]) {
       byId(id).addEventListener("click", () => !isOff(byId(id)) && this.load(this.#offset + step));
     }
     byId("list").addEventListener("keydown", (event) => this.#walk(event));
+  }
+
+  /** Offer the ways in which the model looks, as far as they are known: [{value, name, images}]. */
+  showWays(ways) {
+    byId("filter-ways")?.remove();
+    if (!ways.length) return;
+    byId("filter-model").append(element("optgroup", { id: "filter-ways", label: "Way of looking" },
+      ...ways.map(({ value, name, images }) => element("option", { value }, `${name} (${images.toLocaleString("en")})`))));
+  }
+
+  /** Offer those photos of which a correction has changed what is predicted, if there is one. */
+  allowChanged(there) {
+    const { options } = byId("filter-model");
+    const option = [...options].find(({ value }) => value === CHANGED);
+    if (option.hidden === !there) return;
+    option.hidden = option.disabled = !there;
+    if (there || !option.selected) return;
+    byId("filter-model").value = "";
+    this.load(0);
+  }
+
+  /** List them, and no others. */
+  showChanged() {
+    byId("filters").reset();
+    byId("filter-model").value = CHANGED;
+    this.load(0);
   }
 
   /** Show the images from this place of the filtered list on. */
@@ -94,10 +129,11 @@ export class ImageList {
   }
 
   get #filters() {
-    return { status: byId("filter-status").value, class: byId("filter-label").value };
+    const chosen = ["name", "status", "label", "model"].map((name) => byId(`filter-${name}`).value);
+    return { name: chosen[0].trim(), status: chosen[1], class: chosen[2], model: chosen[3] };
   }
 
-  #item({ index, id, name, label, status, start, predicted, probability, right }) {
+  #item({ index, id, name, label, status, start, predicted, probability, right, new: now }) {
     const thumbnail = element("img", {
       src: api.thumbnail(index), alt: "", loading: "lazy", decoding: "async", width: 56, height: 56,
     });
@@ -106,7 +142,9 @@ export class ImageList {
     const guess = predicted === null ? null : element("span", { class: right === false ? "wrong" : "guess" },
       right === false ? `says ${said}` : said);
     const of = label === null ? null : element("span", {}, label);
-    const facts = element("span", { class: "facts" }, of, guess);
+    const changed = predicted !== null && now && now.predicted !== predicted
+      ? element("span", { class: now.right === false ? "wrong" : "guess" }, `now ${now.predicted}`) : null;
+    const facts = element("span", { class: "facts" }, of, guess, changed);
     const words = element("span", { class: "words" }, element("span", { class: "name", title: id }, name), facts, state);
     const button = element("button", { type: "button", tabindex: -1, "data-index": index }, thumbnail, words);
     button.addEventListener("click", () => this.#onOpen(index));

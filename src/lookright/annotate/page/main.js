@@ -44,12 +44,11 @@ async function start() {
   });
   const regions = new RegionLoader(stage, editor);
   const model = new Model(stage, editor, say);
-  compare = new Compare(stage, say);
+  compare = new Compare(stage, say, () => work.refresh().catch(() => null)); // the next image tells it anyway
   controls = new Controls(editor, stage, () => regions.toolChanged());
 
   const list = new ImageList({
-    classes: session.classes,
-    source: session.source,
+    ...session,
     onOpen: (index) => openChosen(index),
     say,
   });
@@ -99,7 +98,18 @@ async function start() {
     },
   });
   const agreement = new Agreement(session, openChosen);
-  const correction = new Correction({ compare, model, say, save, hasOld: session.has_model });
+  const correction = new Correction({
+    compare, model, say, save,
+    hasOld: session.has_model,
+    onCompare: (on) => work.compare(on),
+    onRun: (there) => list.allowChanged(there && session.has_model),
+    onPredicted: () => Promise.all([list.refresh(), work.refresh()]).catch(() => null),
+    showChanged() {
+      list.showChanged();
+      showList(true);
+      byId("images").scrollIntoView({ block: "nearest" });
+    },
+  });
   const pointers = new Pointers(stage, editor);
   const crossHair = new CrossHair(stage, editor, say);
   const zoom = (factor) => {
@@ -190,7 +200,9 @@ async function awaitPredictions(session, list, work) {
     await new Promise((resolve) => setTimeout(resolve, PAUSE));
     const before = predicted;
     try {
-      ({ predicted, predicting } = await api.session());
+      const told = await api.session();
+      ({ predicted, predicting } = told);
+      list.showWays(told.ways);
       // Meanwhile they are shown only where the image that is open waits for its own.
       if (predicting && (predicted === before || work.info?.predicted !== null)) continue;
       await Promise.all([list.refresh(), work.refresh()]);

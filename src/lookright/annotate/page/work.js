@@ -26,6 +26,7 @@ export class Work {
   #failed = false; // whether that could not be opened
   #turn = new Turn();
   #deciding = null;
+  #compared = false;
 
   /**
    * `source`: what marks to start with are from; `listen` has onOpen(info or null), onState(saver) and
@@ -78,10 +79,16 @@ export class Work {
   async refresh() {
     const { index } = this;
     if (index === null) return;
-    const { predicted, probability, right } = await api.image(index);
+    const { predicted, probability, right, new: now } = await api.image(index);
     if (index !== this.index) return;
-    Object.assign(this.info, { predicted, probability, right });
-    showFacts(this.info, this.#source);
+    Object.assign(this.info, { predicted, probability, right, new: now });
+    showFacts(this.info, this.#source, this.#compared);
+  }
+
+  /** Whether the maps of two models are compared: then it is said what both make of the image. */
+  compare(on) {
+    this.#compared = on;
+    if (this.info) showFacts(this.info, this.#source, on);
   }
 
   /** Open the open image that teaches most. */
@@ -223,7 +230,7 @@ export class Work {
     this.#listen.onWritten(index, before, after);
     if (!isOpen) return;
     byId("image-status").replaceChildren(statusLabel(after));
-    if (before.start !== after.start) showFacts(this.info, this.#source);
+    if (before.start !== after.start) showFacts(this.info, this.#source, this.#compared);
   }
 
   #show() {
@@ -231,7 +238,7 @@ export class Work {
     byId("name").textContent = name;
     byId("name").title = id;
     byId("image-status").replaceChildren(statusLabel(this.info));
-    showFacts(this.info, this.#source);
+    showFacts(this.info, this.#source, this.#compared);
     document.title = `${name} · lookright annotate`;
     this.#listen.onOpen(this.info);
     this.#listen.onState(this.saver);
