@@ -72,6 +72,12 @@ def test_cards_show_what_was_noticed_of_an_image(html: str, found: Audit, stampe
         assert f"noticed: {', '.join(found.looks.flags(row)).replace('-', ' ')}" in html
 
 
+def test_what_stands_out_is_named_by_its_files(html: str, found: Audit) -> None:
+    strips = html.split('id="h-table"')[0]
+    for row in found.clusters[0].typical:
+        assert f'<p class="file">{found.looks.file[row].name}</p>' in strips
+
+
 def test_ids_are_unique(html: str) -> None:
     ids = Ids()
     ids.feed(html)
@@ -137,15 +143,37 @@ def test_subsets_count_classes_and_groups(tmp_path: Path) -> None:
         for number in range(6)
     ]
     (data / "split.csv").write_text("\n".join(lines) + "\n")
-    found = subsets(run(data).looks)
+    audited = run(data)
+    found = subsets(audited.looks, audited.clusters)
     assert [(s.kind, s.name, s.images, s.accuracy) for s in found] == [
         ("all", "all images", 12, 1.0),
         ("class", "plain", 6, 1.0),
         ("class", "stamped", 6, 1.0),
-        ("group", "even", 6, 1.0),
-        ("group", "odd", 6, 1.0),
+        ("data group", "even", 6, 1.0),
+        ("data group", "odd", 6, 1.0),
+        ("group", "plain #1", 6, 1.0),
+        ("group", "stamped #1", 6, 1.0),
     ]
     assert all(s.judged == s.images for s in found)
+    page = render(audited, DataConfig(data=data), gallery=3)
+    assert '<th scope="row">data group even</th>' in page
+    assert '<th scope="row">group plain #1</th>' in page
+    assert "data group odd" in page.split('class="audit-cards"')[1]
+    assert "<dt>Data group</dt>" in page
+
+
+def test_shares_are_of_the_annotated_images_which_are_counted(tmp_path: Path) -> None:
+    data = write_photos(tmp_path / "photos", per_class=6, masks=True)
+    for mask in sorted((data / "masks" / "plain").iterdir())[:4]:
+        mask.unlink()
+    page = render(run(data), DataConfig(data=data), gallery=0)
+    row = page.split('<th scope="row">class plain</th>')[1].split("</tr>")[0]
+    cells = re.findall(r">([^<>]+)</td>", row)
+    assert cells[0] == "6"
+    assert cells[2] == "2"
+    assert sum(int(cell.split(" ")[0]) for cell in cells[3:]) == 2
+    assert "Data group" not in page
+    assert ">Annotated</th>" in page
 
 
 def test_what_is_left_out_is_said(
@@ -166,8 +194,8 @@ def test_what_is_left_out_is_said(
     page = render(many, DataConfig(data=stamped), gallery=0)
     assert "Drawn are the 6 largest of 8 predicted classes with 12 images or more." in page
     assert "class 5: the first 15 of 20 images" in page
-    assert "Listed are 30 of 40 groups, those with the lowest accuracy" in page
-    assert page.count('<th scope="row">group images/') == 30
+    assert "Listed are 30 of 40 groups of the data, those with the lowest accuracy" in page
+    assert page.count('<th scope="row">data group images/') == 30
     assert "class 7: " not in page
     assert "Of each predicted class it is shown where there are 1 at most" in page
     assert page.count('<table class="grid9">') == 1

@@ -79,7 +79,7 @@ def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
     listed = choose(found, gallery)
     pictures = _Pictures(found, data)
     of_row = {row: cluster.name for cluster in found.clusters for row in cluster.rows}
-    kept, left_out = shorten(subsets(found.looks))
+    kept, left_out = shorten(subsets(found.looks, found.clusters))
     return (
         environment(TEMPLATES)
         .get_template("audit.html")
@@ -104,6 +104,7 @@ def render(found: Audit, data: DataConfig, *, gallery: int) -> str:
             note=pictures.note,
             classes=sorted({found.looks.classes[k] for k in found.looks.predicted.tolist()}),
             cluster_names=[cluster.name for cluster in found.clusters],
+            has_data_groups=any(found.looks.group),
             has_annotations=bool(found.looks.annotated.any()),
             keys={"positive": POSITIVE, "negative": NEGATIVE, "heat": heat_scale()},
             finding_names=FINDING_NAMES,
@@ -295,7 +296,7 @@ def _image_view(row: int, cluster: str, pictures: _Pictures) -> dict[str, Any]:
         f"border {_number(looks.border[row])}",
         f"moves {_number(moved)}",
         f"IoU {_number(looks.iou[row])}" if looks.annotated[row] else "",
-        f"group {looks.group[row]}" if looks.group[row] else "",
+        f"data group {looks.group[row]}" if looks.group[row] else "",
         f"noticed: {noticed}" if noticed else "",
     ]
     return _picture(row, pictures) | {

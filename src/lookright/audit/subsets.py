@@ -1,4 +1,4 @@
-"""Accuracy and reasonability by class and by group."""
+"""Accuracy and reasonability by class, by group of the data, and by group of explanations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookright.audit.cluster_table import Cluster
 from lookright.audit.looks import Looks
 from lookright.metrics import Cell
 
@@ -18,15 +19,21 @@ CELLS = (
     Cell.UNREASONABLE_INACCURATE,
 )
 LISTED = 40
-"""Classes, and groups, that a page has room for."""
+"""Classes, and groups of each kind, that a page has room for."""
+_SEVERAL = {
+    "all": "all",
+    "class": "classes",
+    "data group": "groups of the data",
+    "group": "groups of explanations",
+}
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Images that have their class, or their group, in common."""
+    """Images that have their class, or a group, in common."""
 
     kind: str
-    """'all', 'class' (the true one) or 'group'"""
+    """'all', 'class' (the true one), 'data group' (that the data says) or 'group' (of explanations)"""
     name: str
     images: int
     right: int
@@ -46,12 +53,18 @@ class Subset:
         return sum(self.cells.values())
 
 
-def subsets(looks: Looks) -> list[Subset]:
-    """All images, each true class, each group: those with the lowest accuracy first within each kind."""
+def subsets(looks: Looks, clusters: Sequence[Cluster] = ()) -> list[Subset]:
+    """All images, each true class, each group: those with the lowest accuracy first within each kind.
+
+    Args:
+        looks: the images
+        clusters: groups of explanations
+    """
     everything = [_subset(looks, "all", "all images", np.ones(len(looks), dtype=bool))]
     classes = sorted(_by_class(looks), key=_worst_first)
     groups = sorted(_by_group(looks), key=_worst_first)
-    return everything + (classes if len(classes) > 1 else []) + groups
+    explained = sorted(_by_cluster(looks, clusters), key=_worst_first)
+    return everything + (classes if len(classes) > 1 else []) + groups + explained
 
 
 def shorten(found: Sequence[Subset], most: int = LISTED) -> tuple[list[Subset], list[str]]:
@@ -66,7 +79,7 @@ def shorten(found: Sequence[Subset], most: int = LISTED) -> tuple[list[Subset], 
     """
     kept: list[Subset] = []
     said = []
-    for kind, several in (("all", "all"), ("class", "classes"), ("group", "groups")):
+    for kind, several in _SEVERAL.items():
         of_kind = [subset for subset in found if subset.kind == kind]
         kept += of_kind[:most]
         if len(of_kind) > most:
@@ -84,7 +97,14 @@ def _by_class(looks: Looks) -> Iterator[Subset]:
 
 def _by_group(looks: Looks) -> Iterator[Subset]:
     for name in sorted({group for group in looks.group if group}):
-        yield _subset(looks, "group", name, np.array([group == name for group in looks.group]))
+        yield _subset(looks, "data group", name, np.array([group == name for group in looks.group]))
+
+
+def _by_cluster(looks: Looks, clusters: Sequence[Cluster]) -> Iterator[Subset]:
+    for cluster in clusters:
+        members = np.zeros(len(looks), dtype=bool)
+        members[list(cluster.rows)] = True
+        yield _subset(looks, "group", cluster.name, members)
 
 
 def _subset(looks: Looks, kind: str, name: str, members: NDArray[np.bool_]) -> Subset:
