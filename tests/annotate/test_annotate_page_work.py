@@ -95,6 +95,26 @@ def test_a_reload_loses_nothing_that_was_said_to_be_saved(tab: Tab) -> None:
     np.testing.assert_array_equal(on_disk(tab), boxed(BOX, OTHER_BOX))
 
 
+def test_what_was_chosen_outlives_a_reload(with_model: Tab) -> None:
+    page = with_model.page
+    page.keyboard.press("e")
+    page.keyboard.press("m")
+    page.get_by_role("slider", name="Opacity").press("Home")
+    page.locator("#help").click()
+    page.locator("#letters").uncheck()
+    page.reload()
+    with_model.wait_open(None)
+    assert page.locator("input[value=eraser]").is_checked()
+    assert page.locator("#map-shown").is_checked()
+    assert page.locator("#map-opacity-shown").inner_text() == "0 %"
+    page.keyboard.press("p")  # single keys are off still
+    assert page.locator("input[value=eraser]").is_checked()
+    page.evaluate("localStorage.setItem('lookright-annotate', '{\"tool\":')")  # damaged
+    another = with_model.another().open()
+    assert another.page.locator("input[value=brush]").is_checked()
+    another.check()
+
+
 def test_a_write_under_way_is_not_said_to_be_saved(tab: Tab) -> None:
     waiting: list[Route] = []
     released: list[bool] = []
@@ -778,9 +798,19 @@ def test_without_a_model_nothing_of_it_is_shown(tab: Tab) -> None:
 
 def test_a_photo_that_is_gone_is_said_and_the_others_work(browser: "Browser", tmp_path: Path) -> None:
     with opened(browser, tmp_path) as tab:
-        tab.served.project.items[1].path.unlink()
+        path = tab.served.project.items[1].path
+        path.unlink()
         tab.page.locator("#list button").nth(1).click()
         tab.wait_message("could not be opened")
+        assert tab.page.title() == "Image 2 could not be opened · lookright annotate"
+        assert tab.page.evaluate("location.hash") == "#image-1"  # a reload asks for it again
+        assert tab.page.locator("#saved").inner_text() == ""
+        draw_photo(1).save(path)
+        tab.page.get_by_role("button", name="Try again").click()
+        tab.wait_open(1)
+        assert tab.page.get_by_role("button", name="Try again").is_hidden()
+        assert tab.page.title().startswith(path.name)
+        path.unlink()
         tab.page.locator("#list button").nth(2).click()
         tab.wait_open(2)
         tab.choose("box")

@@ -36,8 +36,9 @@ export class Controls {
       "shape-cancel": () => editor.cancel(),
     };
     for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
-    this.chooseTool(radios("tool").find((radio) => radio.checked)?.value ?? "brush");
-    this.chooseInk(radios("ink").find((radio) => radio.checked)?.value ?? "positive");
+    const tool = radios("tool").find((radio) => radio.checked)?.value ?? "brush";
+    this.chooseInk(radios("ink").find((radio) => radio.checked)?.value ?? "positive"); // it takes the brush for an eraser
+    this.chooseTool(tool);
   }
 
   chooseTool(name) {

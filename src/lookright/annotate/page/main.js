@@ -15,6 +15,7 @@ import { ImageList } from "./list.js";
 import { Model } from "./model.js";
 import { Pointers } from "./pointers.js";
 import { RegionLoader } from "./regions.js";
+import { keepSettings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { Work } from "./work.js";
 
@@ -24,6 +25,7 @@ const PATIENCE = 20; // such questions without an answer
 const STATES = { saved: "Saved", saving: "Saving", failed: "Not saved", conflict: "Not saved" };
 
 async function start() {
+  keepSettings();
   const session = await api.session();
   const { counts } = session;
   byId("data").textContent = session.data;
@@ -67,7 +69,7 @@ async function start() {
     },
     onState(saver) {
       showState(saver);
-      if (saver.state === "conflict") work.decide();
+      if (saver?.state === "conflict") work.decide();
     },
     onWritten(index, before, after) {
       list.update(index, after);
@@ -165,7 +167,7 @@ async function start() {
     "help": actions.help,
     "correct": actions.correct,
     "copy": () => work.copyPrevious(),
-    "retry": () => (work.saver.state === "conflict" ? work.decide() : work.saver.flush()),
+    "retry": () => work.retry(),
     "show-images": () => showList(byId("show-images").getAttribute("aria-expanded") !== "true"),
   };
   for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
@@ -234,10 +236,10 @@ function showProgress(counts, images) {
 let unsaved = null; // the saver whose trouble the message tells
 
 function showState(saver) {
-  const { state, reason } = saver;
+  const { state, reason } = saver ?? { state: "unopened" };
   byId("saved").className = `saved ${state}`;
-  byId("saved").replaceChildren(icon(`save-${state}`), STATES[state]);
-  byId("retry").hidden = state !== "failed" && state !== "conflict";
+  byId("saved").replaceChildren(...(saver ? [icon(`save-${state}`), STATES[state]] : []));
+  byId("retry").hidden = !["failed", "conflict", "unopened"].includes(state);
   byId("retry").textContent = state === "conflict" ? "Decide" : "Try again";
   if (state === "failed" || state === "conflict") {
     unsaved = saver;

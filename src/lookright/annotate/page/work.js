@@ -4,8 +4,9 @@ import { enter } from "./address.js";
 import * as api from "./api.js";
 import { settle } from "./conflict.js";
 import { copyMarks } from "./copy.js";
-import { byId, choose, say, shortened } from "./dom.js";
+import { byId, say, shortened } from "./dom.js";
 import { showFacts } from "./facts.js";
+import { leave } from "./leave.js";
 import { statusLabel } from "./list.js";
 import { load } from "./load.js";
 import { Saver } from "./saver.js";
@@ -29,8 +30,8 @@ export class Work {
   #compared = false;
 
   /**
-   * `source`: what marks to start with are from; `listen` has onOpen(info or null), onState(saver) and
-   * onWritten(index, before, after): both {status, start}, the one before is null of an image that is left.
+   * `source`: what marks to start with are from; `listen` has onOpen(info or null), onState(saver, or null where the
+   * image could not be opened) and onWritten(index, before, after): both {status, start}, the one before is null of an image that is left.
    */
   constructor(stage, editor, source, listen) {
     this.#stage = stage;
@@ -68,7 +69,7 @@ export class Work {
       say(`${first}${shortened(name)}, ${label === null ? "without a class" : shortened(label)}${start ? `, marks from ${this.#source}` : ""}${this.#stage.marksShown || marks.empty ? "" : ", marks hidden"}`);
       return true;
     } catch (error) {
-      if (ticket === this.#ticket) this.#fail(error);
+      if (ticket === this.#ticket) this.#fail(error, index, remember, before);
       return false;
     } finally {
       if (ticket === this.#ticket) byId("stage").removeAttribute("aria-busy");
@@ -89,6 +90,13 @@ export class Work {
   compare(on) {
     this.#compared = on;
     if (this.info) showFacts(this.info, this.#source, on);
+  }
+
+  /** What could not be opened or saved is tried again. */
+  async retry() {
+    if (this.#failed) await this.open(this.#wanted);
+    else if (this.saver?.state === "conflict") await this.decide();
+    else await this.saver?.flush();
   }
 
   /** Open the open image that teaches most. */
@@ -185,22 +193,11 @@ export class Work {
     if (isStill()) await settle(saver, this.#editor, isStill);
   }
 
-  /** Whether everything of this image is saved, or is to be given up. */
+  /** Whether the image may be left. */
   async #leave() {
-    const { saver } = this;
     if (!this.#editor.mayLeave()) return false;
     this.#editor.cancel();
-    while (saver && !(await saver.flush())) {
-      if (saver.state === "conflict") {
-        await this.decide();
-        if (saver.state === "conflict") return false;
-        continue;
-      }
-      byId("unsaved-why").textContent = `Reason: ${saver.reason}`;
-      const answer = await choose(byId("unsaved"));
-      if (answer === "leave") break;
-      if (answer !== "again") return false;
-    }
+    if (!(await leave(this.saver, () => this.decide()))) return false;
     return this.#editor.mayLeave(); // one may have been begun meanwhile
   }
 
@@ -212,10 +209,14 @@ export class Work {
     this.#listen.onOpen(null);
   }
 
-  #fail(error) {
+  #fail(error, index, remember, before) {
     this.#failed = true;
+    if (remember) enter(index, before === null); // so that a reload asks for it again
     this.#stage.show(null, null);
     byId("name").textContent = "This image could not be opened";
+    byId("name").title = "";
+    document.title = `Image ${index + 1} could not be opened · lookright annotate`;
+    this.#listen.onState(null);
     byId("image-status").replaceChildren();
     byId("facts").replaceChildren();
     say(`This image could not be opened: ${error.message}`);
