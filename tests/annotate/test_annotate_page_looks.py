@@ -75,6 +75,20 @@ def test_nothing_scrolls_sideways(tab: Tab) -> None:
         assert inner == [], state
 
 
+def test_the_header_does_not_grow_with_what_is_done(tab: Tab) -> None:
+    high = "document.querySelector('header').getBoundingClientRect().height"
+    say = "text => document.querySelector('#progress-shown').textContent = text"
+    before = tab.page.evaluate(high)
+    tab.page.evaluate(say, "9,999 of 10,000 done")
+    assert tab.page.evaluate(high) == before
+
+
+def test_a_phone_that_lies_has_room_for_the_photo(browser: "Browser", server: Served) -> None:
+    tab = Tab(browser, server, viewport={"width": 844, "height": 390}).open()
+    assert tab.page.evaluate("document.querySelector('#stage').clientHeight") > 200
+    tab.close()
+
+
 def test_no_text_is_cut_off(tab: Tab) -> None:
     cut = """[...document.querySelectorAll('button, .inks span, .tools span, legend, .slider > *')]
       .filter(e => e.checkVisibility() && getComputedStyle(e).clipPath === 'none')

@@ -521,6 +521,25 @@ def test_the_list_is_filtered(tab: Tab) -> None:
     tab.wait("document.querySelector('#listed').textContent === 'No image is like this'")
 
 
+def test_the_list_over_the_photo_is_left_with_escape_and_by_a_press_beside_it(tab: Tab) -> None:
+    page = tab.page
+    page.set_viewport_size({"width": 820, "height": 1000})
+    button = page.locator("#show-images")
+    button.click()
+    page.locator("#list button").first.focus()
+    page.keyboard.press("Escape")
+    assert page.locator("#images").is_hidden()
+    assert button.get_attribute("aria-expanded") == "false"
+    assert page.evaluate("document.activeElement.id") == "show-images"
+    button.click()
+    tab.click(110, 45)
+    assert page.locator("#images").is_hidden()
+    assert tab.page.locator("#undo").get_attribute("aria-disabled") == "true"
+    tab.click(110, 45)
+    tab.wait_saved()
+    tab.wait("document.querySelector('#undo').getAttribute('aria-disabled') === 'false'")
+
+
 def test_a_class_whose_name_is_no_valid_text_is_filtered_too(browser: "Browser", tmp_path: Path) -> None:
     images = write_photos(tmp_path / "data") / "images"
     try:
@@ -788,6 +807,16 @@ def test_the_brush_fits_each_photo_until_its_size_is_chosen(browser: "Browser", 
             sizes.append(tab.page.locator("#size-shown").inner_text())
         assert sizes == ["7 px", "34 px", "44 px", "44 px", "58 px"]
         tab.close()
+
+
+def test_the_highest_part_is_shown_where_a_press_gives_no_focus(with_model: Tab) -> None:
+    page = with_model.page
+    page.evaluate("document.activeElement.blur()")
+    plain = page.locator("#canvas").screenshot()
+    with page.expect_response("**/region*"):  # as Safari has it
+        page.evaluate("document.querySelector('#share').dispatchEvent(new Event('input'))")
+    page.wait_for_timeout(300)
+    assert page.locator("#canvas").screenshot() != plain
 
 
 def test_without_a_model_nothing_of_it_is_shown(tab: Tab) -> None:

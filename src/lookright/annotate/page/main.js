@@ -8,13 +8,15 @@ import { Compare } from "./compare.js";
 import { Controls } from "./controls.js";
 import { Correction } from "./correct.js";
 import { CrossHair } from "./crosshair.js";
-import { byId, icon, percent, say } from "./dom.js";
+import { byId, percent, say } from "./dom.js";
+import { Drawer } from "./drawer.js";
 import { Editor } from "./editor.js";
 import { Keys } from "./keys.js";
 import { ImageList } from "./list.js";
 import { Model } from "./model.js";
 import { Pointers } from "./pointers.js";
 import { RegionLoader } from "./regions.js";
+import { showState } from "./saved.js";
 import { keepSettings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { Work } from "./work.js";
@@ -22,7 +24,6 @@ import { Work } from "./work.js";
 const ZOOM = 1.25; // a press of + or -
 const PAUSE = 3000; // ms between questions whether there are more predictions
 const PATIENCE = 20; // such questions without an answer
-const STATES = { saved: "Saved", saving: "Saving", failed: "Not saved", conflict: "Not saved" };
 
 async function start() {
   keepSettings();
@@ -49,12 +50,13 @@ async function start() {
   compare = new Compare(stage, say, () => work.refresh().catch(() => null)); // the next image tells it anyway
   controls = new Controls(editor, stage, () => regions.toolChanged());
 
+  const drawer = new Drawer();
   const list = new ImageList({
     ...session,
     onOpen: (index) => openChosen(index),
     say,
   });
-  const openChosen = async (index) => (await work.open(index)) && showList(false);
+  const openChosen = async (index) => (await work.open(index)) && drawer.show(false);
   const work = new Work(stage, editor, session.source, {
     onOpen(info) {
       regions.open(info);
@@ -108,7 +110,7 @@ async function start() {
     onPredicted: () => Promise.all([list.refresh(), work.refresh()]).catch(() => null),
     showChanged() {
       list.showChanged();
-      showList(true);
+      drawer.show(true);
       byId("images").scrollIntoView({ block: "nearest" });
     },
   });
@@ -168,7 +170,6 @@ async function start() {
     "correct": actions.correct,
     "copy": () => work.copyPrevious(),
     "retry": () => work.retry(),
-    "show-images": () => showList(byId("show-images").getAttribute("aria-expanded") !== "true"),
   };
   for (const [id, press] of Object.entries(presses)) byId(id).addEventListener("click", press);
   byId("to-photo").addEventListener("click", (event) => {
@@ -221,33 +222,11 @@ async function openFirst(work, images) {
   else await work.open(index ?? 0);
 }
 
-function showList(open) {
-  byId("show-images").setAttribute("aria-expanded", String(open));
-  byId("images").classList.toggle("open", open);
-}
-
 function showProgress(counts, images) {
   const done = images - counts.open;
   byId("progress").max = Math.max(images, 1);
   byId("progress").value = done;
   byId("progress-shown").textContent = `${done.toLocaleString("en")} of ${images.toLocaleString("en")} done`;
-}
-
-let unsaved = null; // the saver whose trouble the message tells
-
-function showState(saver) {
-  const { state, reason } = saver ?? { state: "unopened" };
-  byId("saved").className = `saved ${state}`;
-  byId("saved").replaceChildren(...(saver ? [icon(`save-${state}`), STATES[state]] : []));
-  byId("retry").hidden = !["failed", "conflict", "unopened"].includes(state);
-  byId("retry").textContent = state === "conflict" ? "Decide" : "Try again";
-  if (state === "failed" || state === "conflict") {
-    unsaved = saver;
-    say(`Not saved: ${reason}`);
-  } else if (state === "saved" && unsaved) {
-    if (saver === unsaved && !reason) say("Saved now");
-    unsaved = null;
-  }
 }
 
 start().catch((error) => {

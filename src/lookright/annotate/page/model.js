@@ -28,6 +28,7 @@ export class Model {
     byId("map-opacity").addEventListener("input", () => this.#showMap());
     const share = byId("share");
     share.addEventListener("input", () => {
+      share.focus(); // Safari gives it no focus by a press, and the preview lasts as long as that
       byId("share-shown").textContent = percent(this.#share);
       byId("use-region").textContent = `Mark the highest ${percent(this.#share)}`;
       clearTimeout(this.#timer);

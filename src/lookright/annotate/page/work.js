@@ -213,7 +213,7 @@ export class Work {
     this.#failed = true;
     if (remember) enter(index, before === null); // so that a reload asks for it again
     this.#stage.show(null, null);
-    byId("name").textContent = "This image could not be opened";
+    byId("name").textContent = "Could not be opened";
     byId("name").title = "";
     document.title = `Image ${index + 1} could not be opened · lookright annotate`;
     this.#listen.onState(null);
