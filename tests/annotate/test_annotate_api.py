@@ -25,6 +25,7 @@ def test_the_session_says_who_and_how_far(page: Page) -> None:
         "has_model": False,
         "predicting": False,
         "predicted": 0,
+        "ways": [],
         "data": "data",
         "source": None,
         "to_accept": 0,
