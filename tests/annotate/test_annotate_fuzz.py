@@ -27,7 +27,7 @@ PARTS = ("", "/photo", "/thumbnail", "/map", "/region", "/superpixels", "/marks"
 indices = st.one_of(st.integers(-3, 12).map(str), st.text(string.printable, max_size=12))
 words = st.text(max_size=12)
 names = st.sampled_from(
-    ["offset", "limit", "status", "class", "level", "share", "of", "refresh", "token", "x"]
+    ["offset", "limit", "status", "class", "name", "model", "level", "share", "of", "refresh", "token", "x"]
 )
 values = st.one_of(
     st.integers(-5, 300).map(str),
@@ -45,6 +45,9 @@ values = st.one_of(
             "old",
             "new",
             "0.15",
+            "wrong",
+            "changed",
+            "0.1",
             "nan",
             "1",
         ]
