@@ -258,7 +258,8 @@ class Tab:
         """A new tab over the same photos, without marks: quicker than another server and browser window."""
         for page in self.context.pages:
             clear = "localStorage.clear()"  # what was chosen, which the page keeps when it goes
-            page.evaluate(f"{clear}; addEventListener('pagehide', () => {clear})")
+            if page.url.startswith("http"):
+                page.evaluate(f"{clear}; addEventListener('pagehide', () => {clear})")
             page.close()
         layer = self.served.project.layer
         for item in self.served.project.items:
