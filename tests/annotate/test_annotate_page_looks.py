@@ -83,12 +83,6 @@ def test_the_header_does_not_grow_with_what_is_done(tab: Tab) -> None:
     assert tab.page.evaluate(high) == before
 
 
-def test_a_phone_that_lies_has_room_for_the_photo(browser: "Browser", server: Served) -> None:
-    tab = Tab(browser, server, viewport={"width": 844, "height": 390}).open()
-    assert tab.page.evaluate("document.querySelector('#stage').clientHeight") > 200
-    tab.close()
-
-
 def test_no_text_is_cut_off(tab: Tab) -> None:
     cut = """[...document.querySelectorAll('button, .inks span, .tools span, legend, .slider > *')]
       .filter(e => e.checkVisibility() && getComputedStyle(e).clipPath === 'none')
