@@ -373,11 +373,11 @@ def test_marks_of_everybody_count(made: Made, data: Path) -> None:
         mark(correct.project, TRAINING)
     with correcting(data, made.run) as correct:
         corrections = correct.corrections
-        assert len(marked(corrections._read())) == len(TRAINING)
+        assert len(marked(corrections.training.read())) == len(TRAINING)
         mark(correct.project, [2, 8], value=0)
-        found = corrections._read()
+        found = corrections.training.read()
         assert len(marked(found)) == len(TRAINING) + 2
-        assert corrections._options(found)["method"] == "auto"
+        assert corrections.training.options(found)["method"] == "auto"
         assert correct.post().json()["marked"] == len(TRAINING) + 2
 
 
@@ -392,7 +392,8 @@ def test_a_model_that_is_no_run_is_where_the_new_run_begins(
     model = {"weights": write_weights(tmp_path), "image_size": SIDE, "classes": classes, "explainer": "cam"}
     with correcting(data, "small_cnn", model=model) as correct:
         mark(correct.project, TRAINING)
-        options = correct.corrections._options(correct.corrections._read())
+        training = correct.corrections.training
+        options = training.options(training.read())
     assert {name: options[name] for name in ("backbone", "weights", "image_size", "explainer")} == {
         "backbone": "small_cnn",
         "weights": model["weights"],
@@ -453,6 +454,10 @@ def test_writing_needs_the_token(correct: Correcting) -> None:
 def test_the_method_is_the_recommended_one(data: Path, tmp_path: Path, value: int, method: str) -> None:
     with correcting(data, None, out=tmp_path / "marks") as correct:
         mark(correct.project, TRAINING, value)
-        options = correct.corrections._options(correct.corrections._read())
+        training = correct.corrections.training
+        options = training.options(training.read())
         assert (options["method"], options["epochs"], options["lr"]) == (method, 15, 0.001)
-        assert correct.corrections._data()[2:] == ["--annotations", str((tmp_path / "marks").resolve())]
+        assert training.data_arguments()[2:] == [
+            "--annotations",
+            str((tmp_path / "marks").resolve()),
+        ]

@@ -11,7 +11,6 @@ import logging
 import shutil
 import threading
 import time
-from collections import Counter
 from contextlib import suppress
 from csv import DictReader
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +21,8 @@ from typing import TYPE_CHECKING, Any
 from lookright.annotate.commands import CommandError, Commands, StoppedError
 from lookright.annotate.project import Project
 from lookright.annotate.refused import RefusedError
-from lookright.config import PRETRAINED, DataConfig, option_name
-from lookright.data.annotations import AnnotationSet
-from lookright.data.readers import read_annotations
-from lookright.errors import DataError, LookrightError
-from lookright.types import Task
+from lookright.annotate.retraining import Retraining, arguments
+from lookright.errors import LookrightError
 
 if TYPE_CHECKING:  # with a model alone: its libraries take seconds to load
     from lookright.annotate.look import Looking
@@ -36,17 +32,6 @@ log = logging.getLogger("lookright")
 RUNS = ".runs"
 """Folder of an annotator's corrections; hidden, so that readers pass over it."""
 
-FEWEST = 2
-"""Marked photos in the training split."""
-
-PROTOCOL = {"epochs": 15, "lr": 0.001}
-"""Of the recommended method, where no run says how it was trained."""
-
-_NETWORK = ("backbone", "weights", "start", "image_size", "explainer", "target_layer")
-_TRAINING = (
-    *("train", "batchnorm", "epochs", "batch_size", "accumulate", "flip"),
-    *("optimizer", "lr", "weight_decay", "schedule", "warmup"),
-)
 _OLD = "old-evaluation"
 
 
@@ -110,6 +95,7 @@ class Corrections:
         self.old = looking
         self.runs = (project.layer.folder / RUNS if runs is None else runs).resolve()
         self.device = device
+        self.training = Retraining(project, looking, device)
         self.ahead = ahead
         self._progress = Progress()
         self._started = 0.0
@@ -138,8 +124,8 @@ class Corrections:
                 raise RefusedError(409, "lookright annotate is ending")
             if self._thread is not None and self._thread.is_alive():
                 raise RefusedError(409, "a correction is running; wait for its end, or cancel it")
-            found = self._read()
-            options = self._options(found)
+            found = self.training.read()
+            options = self.training.options(found)
             marked = sum(item.annotated for item in found.split("train").items)
             folder = self._free_folder()
             self._folder, self._started = folder, time.monotonic()
@@ -154,7 +140,7 @@ class Corrections:
 
     def prepare(self) -> None:
         """Something was marked: see to `ahead`, unless a correction runs or starts."""
-        if not self.ahead or self._untrainable() or not self._starting.acquire(blocking=False):
+        if not self.ahead or not self.training.has_classes or not self._starting.acquire(blocking=False):
             return
         try:
             if not self._closed and (self._thread is None or not self._thread.is_alive()):
@@ -233,67 +219,6 @@ class Corrections:
             self._commands = Commands()
         return self._commands
 
-    def _untrainable(self) -> bool:
-        images = self.project.images
-        return images.task is not Task.SINGLE_LABEL or len(images.classes) < 2
-
-    def _read(self) -> AnnotationSet:
-        """What the training is to read: marks of everybody; refuse what cannot be trained."""
-        if self._untrainable():
-            raise RefusedError(
-                409, "a correction needs photos in class folders, one class per photo and two classes or more"
-            )
-        data, base = self._folders()
-        try:
-            found = read_annotations(DataConfig(data=data, annotations=base))
-        except DataError as error:
-            raise RefusedError(409, str(error)) from error
-        marked = [item for item in found.items if item.annotated]
-        if len(marked) < FEWEST:
-            raise RefusedError(409, f"{len(marked)} photos are marked; mark {FEWEST} or more")
-        in_training = sum(item.split == "train" for item in marked)
-        if in_training < FEWEST:
-            raise RefusedError(
-                409,
-                f"{in_training} of the {len(marked)} marked photos are in the training split, and "
-                f"{FEWEST} are needed; mark more",
-            )
-        training = Counter(item.label for item in found.items if item.split == "train")
-        for label, name in enumerate(found.classes):
-            if not training[label]:
-                raise RefusedError(409, f"the class {name} has no photo in the training split; add some")
-        return found
-
-    def _options(self, found: AnnotationSet) -> dict[str, Any]:
-        """Options of the new run: those of the old one where there is one."""
-        options: dict[str, Any] = {"method": "auto" if _is_anything_positive(found) else "evidence"}
-        options |= PROTOCOL
-        if self.old is not None:
-            config = self.old.model.config
-            self._refuse_other_outputs(self.old, found)
-            names = _NETWORK if self._old_run() is None else _NETWORK + _TRAINING
-            options |= {name: value for name in names if (value := getattr(config, name)) is not None}
-        best = "performance" if "val" in found.splits else "last"
-        return options | {"accelerator": self.device, "best": best}
-
-    def _refuse_other_outputs(self, old: Looking, found: AnnotationSet) -> None:
-        """Refuse a model whose last layer would be taken over, with its outputs for other classes."""
-        if self._old_run() is not None or old.model.config.weights in PRETRAINED:
-            return  # a new run has its own
-        theirs = [item.label for item in old.images.items]
-        if len(old.classes) == len(found.classes) and theirs != [item.label for item in self.project.items]:
-            raise RefusedError(
-                409,
-                f"the outputs of the old model are {', '.join(old.classes)}, and the class folders "
-                f"{', '.join(found.classes)}: its last layer would begin as that of other classes; name the "
-                "folders so that they sort as its outputs do, or start without --run",
-            )
-
-    def _old_run(self) -> Path | None:
-        """Folder of the old model, where it is a run."""
-        folder = getattr(self.old.model, "folder", None) if self.old is not None else None
-        return None if folder is None else folder.path.resolve()
-
     def _free_folder(self) -> Path:
         # A number is not used twice, not even after a cancelled run: maps are kept by the folder's name.
         while True:
@@ -301,15 +226,6 @@ class Corrections:
             folder = self.runs / f"corrected-{self._number}"
             if not folder.exists() and not _log(folder).exists():
                 return folder
-
-    def _folders(self) -> tuple[Path, Path | None]:
-        """Photos, and marks where these lie elsewhere."""
-        base, data = self.project.base.resolve(), self.project.images.root.resolve()
-        return data, base if base != data else None
-
-    def _data(self) -> list[str]:
-        data, base = self._folders()
-        return ["--data", str(data), *(["--annotations", str(base)] if base is not None else [])]
 
     def _work(self, commands: Commands, run: Path, options: dict[str, Any]) -> None:
         try:
@@ -335,8 +251,8 @@ class Corrections:
         """Train, open the new model, measure; what there is to tell then."""
         self._end_predictions()
         self.runs.mkdir(parents=True, exist_ok=True)
-        given = [_argument(name, value) for name, value in options.items()]
-        commands.run(["train", *self._data(), f"--out={run}", *given], _log(run))
+        data = self.training.data_arguments()
+        commands.run(["train", *data, f"--out={run}", *arguments(options)], _log(run))
         self._progress = replace(self._progress, step="evaluate")
         self.looking(str(run))  # before it is measured: somebody waits for its maps
         self._progress = replace(self._progress, run=str(run))
@@ -359,34 +275,17 @@ class Corrections:
         figures: dict[str, Any] = {"new": _read_figures(run / "evaluation")}
         if self.old is None:
             return figures
-        old, out = self._old_run(), run / _OLD
+        old, out, data = self.training.old_run, run / _OLD, self.training.data_arguments()
         if old is None:
             return figures | {"note": "The old model is no run of lookright, so its figures are not known."}
         try:
-            commands.run(["evaluate", str(old), *usual, *self._data(), f"--out={out}"], _log(run))
+            commands.run(["evaluate", str(old), *usual, *data, f"--out={out}"], _log(run))
         except CommandError as error:
             return figures | {"note": f"The old run could not be measured: {error}"}
         return figures | {"old": _read_figures(out)}
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._started, 1)
-
-
-def _is_anything_positive(found: AnnotationSet) -> bool:
-    """Whether a photo of the training split is marked *look here* anywhere."""
-    of_training = (item.marks for item in found.split("train").items if item.marks is not None)
-    try:
-        return any(bool((marks.sides()[0] > 0).any()) for marks in of_training)
-    except DataError as error:
-        raise RefusedError(409, str(error)) from error
-
-
-def _argument(name: str, value: object) -> str:
-    """An option as `lookright train` takes it."""
-    flag = option_name(name).replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag}={value}"
 
 
 def _in_a_line(error: Exception) -> str:

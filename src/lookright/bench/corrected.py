@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lookright.annotate.correct import PROTOCOL, Corrections
+from lookright.annotate.correct import Corrections
 from lookright.annotate.look import open_looking
 from lookright.annotate.pixels import POSITIVE, encode_marks, unmarked
 from lookright.annotate.project import open_project
+from lookright.annotate.retraining import PROTOCOL
 from lookright.bench.correction import accelerator_of, has_weights
 from lookright.bench.results import Figure, Target
 from lookright.bench.settings import Settings
