@@ -36,6 +36,7 @@ SAID = {
     "annotate": {
         "lookright annotate, from its start to its address",
         "*Correct* pressed, 8 marked photos, to the first new map",
+        "*Correct* pressed, 8 marked photos, to the first new map, features already there",
     },
     "many": {"5 methods x 2 seeds at once / one method's, time"},
     "loading": {"loading, from memory / plain step, speed", "loading, decoding / plain step, speed"},

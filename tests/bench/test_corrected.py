@@ -36,7 +36,7 @@ def test_the_training_photos_are_marked_in_the_middle(tmp_path: Path) -> None:
 def test_a_later_correction_finds_the_cache_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     caches = []
 
-    def wait(data: Path, run: Path, device: torch.device) -> float:
+    def wait(data: Path, run: Path, device: torch.device, since_marked: float) -> float:
         cache = Path(os.environ["LOOKRIGHT_CACHE"])
         caches.append((cache, list(cache.glob("*")), (run / "run.json").exists()))
         cache.mkdir(exist_ok=True)
@@ -64,7 +64,6 @@ def test_a_correction_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("lookright.annotate.commands.Commands.run", fail)
     monkeypatch.setattr("lookright.bench.corrected.open_looking", lambda *_, **__: None)
-    monkeypatch.setattr("lookright.bench.corrected._SINCE_MARKED", 0)
     data = write_marked_photos(tmp_path / "data", 4)
     with pytest.raises(LookrightError, match="the correction failed: no room"):
         seconds_to_first_map(data, tmp_path / "run", CPU)

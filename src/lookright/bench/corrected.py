@@ -33,9 +33,6 @@ FIRST_MAP = Target(30, at_most=True, unit="s")
 SIZE = (640, 480)
 """Width and height of the photos."""
 
-_SINCE_MARKED = 15.0
-"""Seconds between a mark, which starts the process that waits for a correction, and the button."""
-
 _PAUSE = 0.7
 """Seconds after which the page asks again how far a correction is (annotate/page/correct.js)."""
 
@@ -75,7 +72,7 @@ def write_marked_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def seconds_to_first_map(data: Path, run: Path, device: torch.device) -> float:
+def seconds_to_first_map(data: Path, run: Path, device: torch.device, since_marked: float = 0.0) -> float:
     """Correct a run and ask for the first photo's new map, as often as the page does; the map is decoded.
 
     As on the page, something was marked a while ago. What the browser takes to ask, and to paint the map, is
@@ -85,6 +82,7 @@ def seconds_to_first_map(data: Path, run: Path, device: torch.device) -> float:
         data: photos with marks of anna
         run: the old model
         device: where to train
+        since_marked: seconds from the last mark to the button
 
     Raises:
         LookrightError: the correction failed.
@@ -95,7 +93,7 @@ def seconds_to_first_map(data: Path, run: Path, device: torch.device) -> float:
         corrections = Corrections(project, looking, runs=Path(runs), device=device.type, ahead=True)
         try:
             corrections.prepare()
-            time.sleep(_SINCE_MARKED)
+            time.sleep(since_marked)
             started = time.perf_counter()
             corrections.start()
             while corrections.run is None:
@@ -135,7 +133,7 @@ def corrected_figures(settings: Settings, device: torch.device) -> Iterator[Figu
 
         def wait(cache: str) -> float:
             with environment_variable("LOOKRIGHT_CACHE", cache):
-                return seconds_to_first_map(data, folder / "old", device)
+                return seconds_to_first_map(data, folder / "old", device, settings.since_marked)
 
         def first() -> float:
             with tempfile.TemporaryDirectory() as cache:

@@ -39,6 +39,8 @@ class Settings:
     correction_epochs: int = 100
     corrected_epochs: int = 15
     """of the correction that the page starts"""
+    since_marked: float = 15.0
+    """seconds between a mark, which starts the process that waits for a correction, and the button"""
     served_photos: int = 10_000
     """of the folder that the page is started on"""
     many_seeds: int = 10
@@ -81,6 +83,7 @@ QUICK = Settings(
     correction_batch_size=4,
     correction_epochs=2,
     corrected_epochs=1,
+    since_marked=0.0,
     served_photos=100,
     many_seeds=2,
     whole_epochs=2,
