@@ -25,7 +25,7 @@ from served_page import (
 from lookright.annotate.order import Prediction, teaching_order
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Route
+    from playwright.sync_api import Browser, Dialog, Route
 
 BOX = ((20.5, 20.5), (40.5, 30.5))
 OTHER_BOX = ((60.5, 50.5), (90.5, 80.5))
@@ -133,17 +133,27 @@ def test_a_write_under_way_is_not_said_to_be_saved(tab: Tab) -> None:
     while not waiting:
         tab.page.wait_for_timeout(20)
     assert len(waiting) == 1  # one at a time
-    asked: list[str] = []
-    tab.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
-    tab.page.evaluate("setTimeout(() => location.reload())")
-    while not asked:
-        tab.page.wait_for_timeout(20)
-    assert asked == ["beforeunload"]
+    assert asked_before_leaving(tab) == "beforeunload"
     released.append(True)
     waiting[0].continue_()
     tab.wait_saved()
     np.testing.assert_array_equal(on_disk(tab), boxed(BOX, OTHER_BOX))
     assert tab.served.get("/api/images/0")["version"] == before + 2  # the newest marks, not every stroke
+
+
+def asked_before_leaving(tab: Tab) -> str:
+    """What the browser asks where the page is loaded anew; the answer is to stay."""
+    asked: list[str] = []
+
+    def stay(dialog: "Dialog") -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    tab.page.once("dialog", stay)
+    tab.page.evaluate("setTimeout(() => location.reload())")
+    while not asked:
+        tab.page.wait_for_timeout(20)
+    return asked[0]
 
 
 def is_write(route: "Route") -> bool:
@@ -422,6 +432,7 @@ def test_a_begun_polygon_is_not_lost(tab: Tab) -> None:
         tab.wait_message("The polygon of 3 corners is not finished")
         assert tab.page.locator("input[name=tool]:checked").get_attribute("value") == "polygon"
     assert tab.page.evaluate("location.hash") == "#image-0"
+    assert asked_before_leaving(tab) == "beforeunload"
     tab.page.keyboard.press("c")
     tab.wait_saved()
     mask = on_disk(tab)

@@ -185,7 +185,7 @@ async function start() {
     if (!(await work.open(index, { remember: false })) && work.index !== null) enter(work.index, false);
   });
   window.addEventListener("beforeunload", (event) => {
-    if (work.saver && !work.saver.settled) event.preventDefault();
+    if ((work.saver && !work.saver.settled) || !editor.mayLeave()) event.preventDefault();
   });
 
   const first = addressed();
