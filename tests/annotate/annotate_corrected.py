@@ -15,7 +15,8 @@ from PIL import Image
 
 from lookright.annotate.correct import Corrections
 from lookright.annotate.look import open_looking
-from lookright.annotate.project import Project, open_project
+from lookright.annotate.open_project import open_project
+from lookright.annotate.project import Project
 from lookright.config import TrainConfig
 from lookright.engine.train import train
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from annotate_made import Page, write_photos
 
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from PIL import Image, ImageDraw
 from lookright.annotate.app import create_app
 from lookright.annotate.correct import Corrections
 from lookright.annotate.hosts import host_headers, is_everywhere
+from lookright.annotate.open_project import open_project
 from lookright.annotate.order import Prediction
-from lookright.annotate.project import Project, open_project
+from lookright.annotate.project import Project
 from lookright.annotate.security import Access
 from lookright.config import DataConfig
 from lookright.report.overlay import heat

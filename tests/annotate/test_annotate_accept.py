@@ -13,7 +13,8 @@ from annotate_made import SIZES, Grey, Page, random_marks
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from lookright.annotate.project import Project, open_project
+from lookright.annotate.open_project import open_project
+from lookright.annotate.project import Project
 from lookright.annotate.store import Layer
 from lookright.config import DataConfig
 from lookright.errors import DataError

@@ -6,8 +6,8 @@ import pytest
 from annotate_made import SIZES, Page, png, random_marks
 from PIL import Image
 
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import unmarked
-from lookright.annotate.project import open_project
 
 IDS = list(SIZES)
 

@@ -15,8 +15,8 @@ from served_page import PHONE, WIDE, Served, Tab, running
 
 from lookright.annotate.correct import Corrections, Figures, Progress
 from lookright.annotate.look import open_looking
+from lookright.annotate.open_project import open_project
 from lookright.annotate.order import Prediction
-from lookright.annotate.project import open_project
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

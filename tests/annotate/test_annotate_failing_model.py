@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lookright.annotate.app import create_app
 from lookright.annotate.look import Looking
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.engine.channels_last import place

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lookright.annotate.commands import Commands
 from lookright.annotate.correct import Corrections
 from lookright.annotate.look import Looking
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model
 from lookright.engine.channels_last import place

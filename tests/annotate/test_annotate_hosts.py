@@ -12,7 +12,7 @@ from annotate_made import write_photos
 from served_page import Served, running
 
 from lookright.annotate.hosts import host_header, host_headers, named, other_addresses
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 from lookright.errors import ConfigError
 
 

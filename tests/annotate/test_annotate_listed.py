@@ -7,7 +7,8 @@ import pytest
 from annotate_made import Page
 from served_page import FakeModel, write_photos
 
-from lookright.annotate.project import Project, open_project
+from lookright.annotate.open_project import open_project
+from lookright.annotate.project import Project
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def model(project: Project) -> FakeModel:
 
 @pytest.fixture
 def page(project: Project, model: FakeModel) -> Page:
-    return Page(project, model)  # type: ignore[arg-type]
+    return Page(project, model)  # type: ignore[arg-type]  # of a Looking, what is asked here
 
 
 def listed(page: Page, **filters: object) -> list[int]:

@@ -9,8 +9,9 @@ from annotate_made import SIDE, Page, pixels, random_marks
 from PIL import Image
 
 from lookright.annotate.look import Looking, highest, open_looking
+from lookright.annotate.open_project import open_project
 from lookright.annotate.order import Prediction, spread, teaching_order
-from lookright.annotate.project import Project, open_project
+from lookright.annotate.project import Project
 from lookright.annotate.ways import group
 from lookright.audit.images import of_split
 from lookright.audit.model import open_model

@@ -37,8 +37,8 @@ def test_what_was_saved_is_there_after_a_kill_and_the_tab_has_the_rest(
 
     with held_port() as port:
         with served(str(data), "--annotator", ANNOTATOR, port=port) as (url, process, _):
-            # Of a server, a tab needs the address alone.
-            tab = Tab(browser, SimpleNamespace(url=url.rstrip("/"))).open()  # type: ignore[arg-type]
+            server = SimpleNamespace(url=url.rstrip("/"))
+            tab = Tab(browser, server).open()  # type: ignore[arg-type]  # of a server, a tab needs the address
             tab.choose("box")
             for number in range(4):
                 draw(tab, number)

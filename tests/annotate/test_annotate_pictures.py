@@ -8,8 +8,8 @@ import pytest
 from annotate_made import SIZES, Page, pixels, random_marks
 from PIL import Image
 
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import unmarked
-from lookright.annotate.project import open_project
 from lookright.data import load_image
 
 IDS = list(SIZES)

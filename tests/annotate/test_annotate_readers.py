@@ -8,8 +8,8 @@ import pytest
 from annotate_made import SIZES, Grey, Page, random_marks
 from PIL import Image
 
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import unmarked
-from lookright.annotate.project import open_project
 from lookright.config import DataConfig
 from lookright.data import check, read_annotations
 from lookright.data.align import align

@@ -9,8 +9,8 @@ from annotate_made import HOST, SIZES, Page, bomb, png, random_marks
 from starlette.testclient import TestClient
 
 from lookright.annotate.app import create_app
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import MAX_BYTES
-from lookright.annotate.project import open_project
 from lookright.annotate.security import HEADERS
 
 GOOD = png(random_marks(next(iter(SIZES.values()))))

@@ -14,8 +14,8 @@ from pycocotools import mask as coco_mask
 
 from brush_runs import encode, rgba
 from lookright.annotate.correct import Corrections
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import unmarked
-from lookright.annotate.project import open_project
 from lookright.annotate.refused import RefusedError
 from lookright.cli import main
 from lookright.config import DataConfig

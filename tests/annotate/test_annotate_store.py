@@ -10,8 +10,8 @@ import pytest
 from annotate_made import SIZES, Page, random_marks
 from PIL import Image
 
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import unmarked
-from lookright.annotate.project import open_project
 from lookright.annotate.refused import RefusedError
 from lookright.annotate.store import Layer, mask_names
 from lookright.data.layout import find_photos

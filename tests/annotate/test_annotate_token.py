@@ -14,7 +14,7 @@ from annotate_made import SIZES, Page, png, random_marks
 from served_page import running
 
 from lookright.annotate.hosts import is_loopback
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 from lookright.annotate.security import Access
 from lookright.annotate.serve import _listen, check_address
 from lookright.errors import ConfigError

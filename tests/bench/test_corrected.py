@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lookright.annotate.project import open_project
+from lookright.annotate.open_project import open_project
 from lookright.annotate.store import MARKED
 from lookright.bench.corrected import SIZE, corrected_figures, seconds_to_first_map, write_marked_photos
 from lookright.bench.settings import QUICK

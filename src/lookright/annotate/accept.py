@@ -53,7 +53,7 @@ class AcceptAll:
         >>> import tempfile
         >>> from pathlib import Path
         >>> from PIL import Image
-        >>> from lookright.annotate.project import open_project
+        >>> from lookright.annotate.open_project import open_project
         >>> folder = Path(tempfile.mkdtemp())
         >>> Image.new("RGB", (3, 2)).save(folder / "a.png")
         >>> project = open_project(folder, annotator="anna")

@@ -14,8 +14,8 @@ from PIL import Image
 
 from lookright.annotate.correct import Corrections
 from lookright.annotate.look import open_looking
+from lookright.annotate.open_project import open_project
 from lookright.annotate.pixels import POSITIVE, encode_marks, unmarked
-from lookright.annotate.project import open_project
 from lookright.annotate.retraining import PROTOCOL
 from lookright.bench.correction import accelerator_of, has_weights
 from lookright.bench.results import Figure, Target

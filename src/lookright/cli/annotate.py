@@ -77,7 +77,7 @@ def annotate(options: Namespace) -> None:
         fail(f"annotate needs {', '.join(missing)}: install lookright with the extra 'annotate'")
     if options.run is None and (given := given_model_options(options)):
         fail(f"{', '.join(given)}: says what the model is that --run names; add --run, or leave it out")
-    from lookright.annotate.project import open_project
+    from lookright.annotate.open_project import open_project
     from lookright.annotate.serve import check_address, serve
     from lookright.files import check_writable
 
