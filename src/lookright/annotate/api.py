@@ -37,6 +37,7 @@ _PNG = "image/png"
 _AT_ONCE = 2
 """Photos that are decoded at the same time: each may take hundreds of megabytes."""
 
+_NO_PREDICTION = {"predicted": None, "probability": None, "right": None}
 _SEGMENTS = 200
 _MAPS = 200
 
@@ -236,7 +237,7 @@ class Api:
 
     def _row(self, index: int) -> dict[str, Any]:
         item = self.project.items[index]
-        told = self._predictions.get(index)
+        new = self.corrections.new if self.corrections else None
         return {
             "index": index,
             "id": item.id,
@@ -245,21 +246,8 @@ class Api:
             "status": self.project.layer.status(item.id),
             "version": self.project.layer.version(item.id),
             "start": self.project.has_start(index),
-            "predicted": self.looking.classes[told.predicted] if self.looking and told else None,
-            "probability": round(told.probability, 4) if told else None,
-            "right": self.looking.is_right(index) if self.looking else None,
-            "new": self._new_prediction(index),
-        }
-
-    def _new_prediction(self, index: int) -> dict[str, Any] | None:
-        new = self.corrections.new if self.corrections else None
-        told = new.predictions.get(index) if new else None
-        if new is None or told is None:
-            return None
-        return {
-            "predicted": new.classes[told.predicted],
-            "probability": round(told.probability, 4),
-            "right": new.is_right(index),
+            **(_prediction(self.looking, index) or _NO_PREDICTION),
+            "new": _prediction(new, index),
         }
 
     def _facts(self, index: int) -> dict[str, Any]:
@@ -291,6 +279,18 @@ class Api:
         is_marked = status == NOTHING and has_marks(self.project.marks(index))
         item_id = self.project.items[index].id
         return _saving(partial(self.project.layer.put_status, item_id, status, version, is_marked=is_marked))
+
+
+def _prediction(looking: Looking | None, index: int) -> dict[str, Any] | None:
+    """What a model says of a photo; None where it has not seen it."""
+    told = looking.predictions.get(index) if looking else None
+    if looking is None or told is None:
+        return None
+    return {
+        "predicted": looking.classes[told.predicted],
+        "probability": round(told.probability, 4),
+        "right": looking.is_right(index),
+    }
 
 
 def _saving(write: Callable[[], Written]) -> Written:

@@ -16,7 +16,7 @@ from typing import IO
 DONE = b"done\n"
 """What the process says when a command has succeeded."""
 
-_PATIENCE = 5.0
+PATIENCE = 5.0
 """Seconds in which an interrupted process may tidy up."""
 
 
@@ -88,7 +88,7 @@ class Commands:
         with self._starting:
             process = self._process
         if process is not None:
-            _end(process, patience=_PATIENCE if self._runs else 0)
+            _end(process, patience=PATIENCE if self._runs else 0)
 
     def close(self) -> None:
         """The same, once no command runs any more."""

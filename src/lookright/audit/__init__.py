@@ -5,7 +5,7 @@ from lookright.audit.cluster_table import Cluster
 from lookright.audit.findings import Finding, Kind
 from lookright.audit.looks import Looks
 from lookright.audit.model import imagenet_classes, open_model, read_classes
-from lookright.audit.page import check_gallery, write_page
+from lookright.audit.page import write_page
 
 __all__ = [
     "PAGE",
@@ -16,7 +16,6 @@ __all__ = [
     "Looks",
     "audit",
     "check_folder",
-    "check_gallery",
     "imagenet_classes",
     "open_model",
     "read_classes",

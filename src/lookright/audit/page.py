@@ -20,8 +20,8 @@ from lookright.audit.regions import REGIONS
 from lookright.audit.subsets import Subset, shorten, subsets
 from lookright.config import DataConfig
 from lookright.engine.trained_run import TrainedRun
-from lookright.errors import ConfigError
 from lookright.files import write_html
+from lookright.report.gallery import check_gallery
 from lookright.report.html import environment, script_hash, style
 from lookright.report.overlay import NEGATIVE, POSITIVE
 from lookright.report.pictures import Photo, Photos, colours, explanation, heat_scale
@@ -60,16 +60,6 @@ def write_page(found: Audit, data: DataConfig, out: Path, *, gallery: int = 48) 
     """
     check_gallery(gallery)
     write_html(out, render(found, data, gallery=gallery))
-
-
-def check_gallery(gallery: int) -> None:
-    """Refuse a negative number of images.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    if gallery < 0:
-        raise ConfigError(f"gallery: a number of images, 0 or more, got {gallery}")
 
 
 def render(found: Audit, data: DataConfig, *, gallery: int) -> str:

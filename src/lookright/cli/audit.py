@@ -52,7 +52,8 @@ def audit_arguments(parser: Parser) -> None:
 
 def audit(options: Namespace) -> None:
     """Audit, write, and say what stands out."""
-    from lookright.audit import PAGE, audit, check_folder, check_gallery, write_page, write_tables
+    from lookright.audit import PAGE, audit, check_folder, write_page, write_tables
+    from lookright.report.gallery import check_gallery
 
     data = read_config(DataConfig, options)
     check_gallery(options.gallery)

@@ -20,11 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from lookright.annotate.commands import DONE
+from lookright.annotate.commands import DONE, PATIENCE
 from lookright.cli import main
-
-_PATIENCE = 5.0
-"""Seconds in which the interrupted command may tidy up."""
 
 _INTERRUPTED = 130
 
@@ -43,7 +40,7 @@ def _read() -> None:
     if not _busy.is_set():
         os._exit(0)  # nothing to tidy up
     signal.raise_signal(signal.SIGINT)
-    time.sleep(_PATIENCE)
+    time.sleep(PATIENCE)
     if os.name == "posix" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -13,7 +13,7 @@ from lookright.files import write_html
 from lookright.metrics import Cell
 from lookright.report.compare import MethodRuns, group_by_method
 from lookright.report.curves import COLOURS, dash_array, draw
-from lookright.report.gallery import cards, choose
+from lookright.report.gallery import cards, check_gallery, choose
 from lookright.report.gallery_view import gallery_view
 from lookright.report.headline import SHORTCUT_WARNING, Change, headline
 from lookright.report.html import TEMPLATES, environment, script_hash, style
@@ -87,8 +87,7 @@ def build_report(runs: Sequence[Path], out: Path, *, gallery: int = 48, overwrit
         True
     """
     out = Path(out)
-    if gallery < 0:
-        raise ConfigError(f"gallery: a number of images, 0 or more, got {gallery}")
+    check_gallery(gallery)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of an HTML file")
     if out.exists() and not overwrite:

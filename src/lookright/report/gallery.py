@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lookright.errors import ConfigError
 from lookright.metrics import Cell
 from lookright.report.compare import MethodRuns
 from lookright.report.runs import ImageResult
@@ -69,6 +70,16 @@ def cards(methods: Sequence[MethodRuns]) -> list[Card]:
         results = tuple(results[id] for results in evaluations)
         found.append(Card(id, result.file, result.label, result.group, results))
     return sorted(found, key=lambda card: _order(card.iou, card))
+
+
+def check_gallery(gallery: int) -> None:
+    """Refuse a negative number of images.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if gallery < 0:
+        raise ConfigError(f"gallery: a number of images, 0 or more, got {gallery}")
 
 
 def choose(all_cards: Sequence[Card], limit: int) -> list[Card]:

@@ -1,6 +1,6 @@
 // The panel of tools: what it shows follows the editor, and the editor follows it.
 
-import { byId, say } from "./dom.js";
+import { byId, radios, say } from "./dom.js";
 import { INKS, SIZES } from "./editor.js";
 
 const HINTS = {
@@ -8,8 +8,6 @@ const HINTS = {
   box: "Drag from corner to corner, or press two corners.",
   superpixel: "Press a region to fill it, again to clear it; drag to fill several.",
 };
-
-const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)];
 
 export class Controls {
   #editor;

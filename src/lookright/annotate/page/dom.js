@@ -36,6 +36,9 @@ export function say(text) {
   requestAnimationFrame(() => (line.textContent = text));
 }
 
+/** The radio buttons of a name. */
+export const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)];
+
 /** A text of at most `most` letters: of a longer one, the middle is left out. */
 export function shortened(text, most = 24) {
   const letters = [...text];

@@ -129,8 +129,8 @@ export class ImageList {
   }
 
   get #filters() {
-    const chosen = ["name", "status", "label", "model"].map((name) => byId(`filter-${name}`).value);
-    return { name: chosen[0].trim(), status: chosen[1], class: chosen[2], model: chosen[3] };
+    const chosen = (name) => byId(`filter-${name}`).value;
+    return { name: chosen("name").trim(), status: chosen("status"), class: chosen("label"), model: chosen("model") };
   }
 
   #item({ index, id, name, label, status, start, predicted, probability, right, new: now }) {

@@ -1,13 +1,11 @@
 // What a person has chosen on the page, kept in the browser over a reload. (The size of the brush goes with the photo.)
 
-import { byId } from "./dom.js";
+import { byId, radios } from "./dom.js";
 
 const KEY = "lookright-annotate";
 const CHECKS = ["letters", "map-shown"];
 const VALUES = ["level", "map-opacity"];
 const RADIOS = ["ink", "tool"];
-
-const radios = (name) => [...document.querySelectorAll(`input[name="${name}"]`)];
 
 /** Set the controls as they were left, and keep them from now on. To be called before anybody reads them. */
 export function keepSettings() {

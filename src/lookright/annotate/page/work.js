@@ -66,7 +66,10 @@ export class Work {
       if (remember) enter(index, before === null);
       this.#show();
       const { name, label, start } = this.info;
-      say(`${first}${shortened(name)}, ${label === null ? "without a class" : shortened(label)}${start ? `, marks from ${this.#source}` : ""}${this.#stage.marksShown || marks.empty ? "" : ", marks hidden"}`);
+      const told = [shortened(name), label === null ? "without a class" : shortened(label)];
+      if (start) told.push(`marks from ${this.#source}`);
+      if (!this.#stage.marksShown && !marks.empty) told.push("marks hidden");
+      say(`${first}${told.join(", ")}`);
       return true;
     } catch (error) {
       if (ticket === this.#ticket) this.#fail(error, index, remember, before);
